@@ -1,0 +1,38 @@
+"""Errors that a user can act on.
+
+Each message is one sentence that names the file or layer, what was found, what was
+expected and what to do. The command line prints it and exits with 1; napari shows it as a
+notification.
+"""
+
+
+class FluorgenError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+class InputError(FluorgenError):
+    """A file, folder, array or table cannot be used as it is."""
+
+
+class OutputError(FluorgenError):
+    """A result cannot be written: it exists, the folder is read-only, the disk is full."""
+
+
+class ModelError(FluorgenError):
+    """A model is unknown, damaged or does not suit the request."""
+
+
+class DeviceError(FluorgenError):
+    """A device is missing, out of memory, or computes wrong numbers."""
+
+
+class ConfigError(FluorgenError):
+    """A setting or configuration file is invalid."""
+
+
+class ExternalToolError(FluorgenError):
+    """A program outside the package (CellProfiler) is missing or failed."""
+
+
+class Cancelled(FluorgenError):  # noqa: N818 - the user's wish, not a fault
+    """The run was stopped by the user."""
