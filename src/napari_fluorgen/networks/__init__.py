@@ -1,1 +1,42 @@
-"""networks."""
+"""The networks, as torch modules, and descriptions to build them from.
+
+Names are loaded on first use: an `Architecture` can be read without importing torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_fluorgen.networks.architecture import Architecture, build_network
+    from napari_fluorgen.networks.dense_unet import DenseUNet
+    from napari_fluorgen.networks.discriminator import PatchDiscriminator
+    from napari_fluorgen.networks.icnr import icnr_
+    from napari_fluorgen.networks.nuclei_net import NucleiNet, NucleiOutput
+
+__all__ = [
+    "Architecture",
+    "DenseUNet",
+    "NucleiNet",
+    "NucleiOutput",
+    "PatchDiscriminator",
+    "build_network",
+    "icnr_",
+]
+
+_MODULES = {
+    "Architecture": "architecture",
+    "DenseUNet": "dense_unet",
+    "NucleiNet": "nuclei_net",
+    "NucleiOutput": "nuclei_net",
+    "PatchDiscriminator": "discriminator",
+    "build_network": "architecture",
+    "icnr_": "icnr",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,75 @@
+"""Dense U-Net generator of one stain."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from napari_fluorgen.networks.blocks import Decoder, Encoder
+
+
+class DenseUNet(nn.Module):
+    """Dense U-Net (tiramisu) from brightfield planes to a stain.
+
+    Parameters
+    ----------
+    in_channels : int
+        Brightfield planes.
+    out_channels : int
+        Stains, normally one.
+    first_filters, blocks, layers, growth_rate : int
+        Width of the first convolution, resolution steps, layers a dense block, features
+        that each layer adds.
+    dropout : float
+        Probability of dropping a value while training.
+
+    References
+    ----------
+    .. [1] Wieslander et al., "Learning to see colours: biologically
+       relevant virtual staining for adipocyte cell images", PLOS ONE 2021,
+       10.1371/journal.pone.0258546.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 7,
+        out_channels: int = 1,
+        first_filters: int = 48,
+        blocks: int = 4,
+        layers: int = 4,
+        growth_rate: int = 12,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(in_channels, first_filters, blocks, layers, growth_rate, dropout)
+        self.decoder = Decoder(
+            self.encoder.out_channels,
+            self.encoder.skip_channels[::-1],
+            layers,
+            growth_rate,
+            dropout,
+        )
+        self.head = nn.Conv2d(self.decoder.out_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Stain the planes.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, in_channels, Y, X)
+            Scaled brightfield; Y and X are multiples of ``2**blocks``.
+
+        Returns
+        -------
+        Tensor, shape (B, out_channels, Y, X), float32
+            Stain in [0, 1].
+        """
+        x, skips = self.encoder(x)
+        for level in range(len(self.decoder)):
+            x = self.decoder.step(level, x, skips.pop())
+        return stain_from(self.head(x))
+
+
+def stain_from(x: Tensor) -> Tensor:
+    """Map the last convolution to [0, 1] by (1 + tanh) / 2, in float32 under autocast too."""
+    return (torch.tanh(x.float()) + 1) / 2
