@@ -1,1 +1,1 @@
-"""io."""
+"""Reading stacks and plates, writing and reading back results: one file a format."""

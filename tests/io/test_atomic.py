@@ -1,0 +1,89 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_fluorgen.errors import OutputError
+from napari_fluorgen.io.atomic import atomic_path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_and_raise(path, error, *, overwrite=False):
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+def write_to_full_disk(path):
+    with atomic_path(path) as temporary:
+        temporary.symlink_to("/dev/full")
+        temporary.write_bytes(b"x" * 100_000)
+
+
+def test_renames_on_success(tmp_path):
+    target = tmp_path / "new" / "a.ome.tif"
+    with atomic_path(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.name.endswith(".ome.tif")
+        temporary.write_text("x")
+        assert not target.exists()
+    assert target.read_text() == "x"
+    assert names(target.parent) == ["a.ome.tif"]
+
+
+def test_failure_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError):
+        write_and_raise(tmp_path / "a.tif", RuntimeError())
+    assert names(tmp_path) == []
+
+
+def test_existing_is_kept_unless_asked(tmp_path):
+    target = tmp_path / "a.tif"
+    target.write_text("old")
+    with pytest.raises(OutputError, match="exists already"), atomic_path(target):
+        raise AssertionError("the block must not run")
+    with pytest.raises(ValueError, match="bad"):
+        write_and_raise(target, ValueError("bad"), overwrite=True)
+    assert target.read_text() == "old"
+    with atomic_path(target, overwrite=True) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+
+
+def test_replaces_a_folder(tmp_path):
+    target = tmp_path / "a.zarr"
+    target.mkdir()
+    (target / "old").write_text("")
+    with atomic_path(target, overwrite=True) as temporary:
+        temporary.mkdir()
+        (temporary / "new").write_text("")
+    assert names(target) == ["new"]
+    assert names(tmp_path) == ["a.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "not writable"), (errno.EROFS, "read-only")],
+)
+def test_system_errors_become_one_sentence(tmp_path, code, words):
+    with pytest.raises(OutputError, match=words) as caught:
+        write_and_raise(tmp_path / "a", OSError(code, os.strerror(code)))
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="Cannot write"), atomic_path(tmp_path / "file" / "a"):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_really_full_disk(tmp_path):
+    with pytest.raises(OutputError, match="disk is full"):
+        write_to_full_disk(tmp_path / "a")
+    assert names(tmp_path) == []
