@@ -1,0 +1,60 @@
+"""The rules of docs/architecture.md that a program can check."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import napari_fluorgen
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(napari_fluorgen.__file__).parent
+SOURCE_LINES = 400
+
+# Everything but the widgets must import on a headless node; what is optional there may be absent.
+IMPORT_WITHOUT_QT = """
+import importlib, pkgutil, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"napari", "qtpy", "magicgui", "superqt", "vispy"}:
+            raise AssertionError(f"{name} is imported outside the widgets")
+
+sys.meta_path.insert(0, Blocked())
+import napari_fluorgen
+for module in pkgutil.walk_packages(napari_fluorgen.__path__, "napari_fluorgen."):
+    if module.name.startswith("napari_fluorgen.widgets") or module.name.endswith("__main__"):
+        continue
+    importlib.import_module(module.name)
+"""
+
+
+def run_python(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+
+def test_layers_point_downwards() -> None:
+    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+    status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+    assert status == EXIT_STATUS_SUCCESS, "run lint-imports to see which import points upwards"
+
+
+def test_import_loads_neither_torch_nor_napari() -> None:
+    run = run_python("import sys, napari_fluorgen; print(*sys.modules)")
+    assert run.returncode == 0, run.stderr
+    assert not {"torch", "napari", "qtpy", "openvino"} & set(run.stdout.split())
+
+
+def test_everything_but_the_widgets_imports_without_qt() -> None:
+    run = run_python(IMPORT_WITHOUT_QT)
+    assert run.returncode == 0, run.stderr
+
+
+def test_no_source_file_is_too_long_to_read() -> None:
+    lengths = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {name: n for name, n in lengths.items() if n > SOURCE_LINES} == {}
