@@ -1,1 +1,64 @@
-"""workflow."""
+"""One frozen request in, events along the way, a result out: for a field and for a plate."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from napari_fluorgen.workflow.events import (
+    FieldDone,
+    FieldFailed,
+    FieldSkipped,
+    FieldStarted,
+    FieldWritten,
+    Stage,
+)
+
+if TYPE_CHECKING:
+    from napari_fluorgen.workflow.batch import BatchSummary, stain_batch
+    from napari_fluorgen.workflow.demo import DemoResult, run_demo
+    from napari_fluorgen.workflow.estimate import FieldEstimate, estimate_field
+    from napari_fluorgen.workflow.field import drain, stain, stain_field
+    from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
+
+_HOME_OF = {
+    "BatchSummary": "batch",
+    "stain_batch": "batch",
+    "DemoResult": "demo",
+    "run_demo": "demo",
+    "FieldEstimate": "estimate",
+    "estimate_field": "estimate",
+    "drain": "field",
+    "stain": "field",
+    "stain_field": "field",
+    "DEFAULT_MODEL": "request",
+    "StainRequest": "request",
+}
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "BatchSummary",
+    "DemoResult",
+    "FieldDone",
+    "FieldEstimate",
+    "FieldFailed",
+    "FieldSkipped",
+    "FieldStarted",
+    "FieldWritten",
+    "Stage",
+    "StainRequest",
+    "drain",
+    "estimate_field",
+    "run_demo",
+    "stain",
+    "stain_batch",
+    "stain_field",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used: requests need pydantic, events need nothing."""
+    if name in _HOME_OF:
+        module = importlib.import_module(f"napari_fluorgen.workflow.{_HOME_OF[name]}")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

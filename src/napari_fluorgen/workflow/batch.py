@@ -1,0 +1,288 @@
+"""Many fields, one at a time: what fails is listed, what is finished stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_fluorgen.errors import (
+    Cancelled,
+    DeviceError,
+    FluorgenError,
+    InputError,
+    ModelError,
+    OutputError,
+)
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity, StainedField
+from napari_fluorgen.workflow.events import (
+    FieldFailed,
+    FieldSkipped,
+    FieldStarted,
+    FieldWritten,
+    Stage,
+)
+from napari_fluorgen.workflow.field import StopCheck, stain_field
+from napari_fluorgen.workflow.provenance import describe_input, same_run
+from napari_fluorgen.workflow.request import StainRequest
+
+if TYPE_CHECKING:
+    from napari_fluorgen.io import FieldSource, FoundFields
+    from napari_fluorgen.models import Model
+
+_BYTES_PER_PIXEL = 3 * 2 + 4 + 3 * 4
+"""Three uint16 images, labels, probability and two p-value maps, before compression."""
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What became of every field.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the results lie.
+    done, skipped, failed : tuple of str
+        Names of the fields.
+    reasons : mapping of str to str
+        Why a field was skipped or failed.
+    problems : tuple of str
+        What the reader could not make a field of: missing planes, foreign files.
+    cancelled : bool
+        Whether the user stopped the batch; the finished fields stay.
+    """
+
+    folder: Path
+    done: tuple[str, ...]
+    skipped: tuple[str, ...]
+    failed: tuple[str, ...]
+    reasons: Mapping[str, str]
+    problems: tuple[str, ...]
+    cancelled: bool = False
+
+
+def stain_batch(
+    found: FoundFields,
+    request: StainRequest,
+    folder: str | Path,
+    *,
+    format: str = "tiff",
+    overwrite: bool = False,
+    resume: bool = False,
+    model: Model | None = None,
+    should_stop: StopCheck | None = None,
+) -> Generator[Any, None, BatchSummary]:
+    """Stain and write every field that was found.
+
+    Parameters
+    ----------
+    found : FoundFields
+        From `napari_fluorgen.io.find_fields`.
+    request : StainRequest
+        The same settings for all fields.
+    folder : path
+        Made when the first field is written.
+    format : {"tiff", "ome-zarr"}
+        Of the results.
+    overwrite : bool
+        Replace results that exist.
+    resume : bool
+        Leave fields that were finished with an equal request, model and input; redo the others.
+    model, should_stop
+        As in `stain_field`.
+
+    Yields
+    ------
+    FieldStarted, Planned, TileDone, Stage, FieldDone, FieldWritten, FieldSkipped, FieldFailed
+        A field's events follow its `FieldStarted`.
+
+    Returns
+    -------
+    BatchSummary
+        Also after a cancel: the fields finished before it stay and are listed.
+
+    Raises
+    ------
+    InputError
+        When nothing was found.
+    OutputError
+        Before any work when results exist (and neither `overwrite` nor `resume` is set) or the
+        folder cannot be used; later when the disk is full.
+    ModelError, DeviceError
+        When the model or the device cannot be used.
+    """
+    from napari_fluorgen.models import load_model
+
+    folder = Path(folder)
+    _check_found(found)
+    check_output_folder(folder)
+    _check_names(found, folder, overwrite or resume)
+    if model is None:
+        model = load_model(request.model)
+    done: list[str] = []
+    skipped: list[str] = []
+    failed: list[str] = []
+    reasons: dict[str, str] = {}
+    cancelled = False
+    total = len(found.fields)
+    for index, source in enumerate(found.fields):
+        identity = source.identity
+        if should_stop is not None and should_stop():
+            cancelled = True
+            break
+        yield FieldStarted(identity, index, total)
+        try:
+            written = yield from _one_field(
+                source, request, folder, format, overwrite, resume, model, should_stop
+            )
+        except Cancelled:
+            cancelled = True
+            break
+        except (OutputError, ModelError, DeviceError):
+            raise  # would stop the other fields too
+        except Exception as error:  # a fault in one field must not end a night's run
+            known = isinstance(error, FluorgenError)
+            name = identity.name
+            reasons[name] = (
+                str(error) if known else f"{name} stopped with {type(error).__name__}: {error}"
+            )
+            failed.append(name)
+            yield FieldFailed(identity, reasons[name])
+            continue
+        (done if isinstance(written, FieldWritten) else skipped).append(identity.name)
+        if isinstance(written, FieldSkipped):
+            reasons[identity.name] = written.reason
+        yield written
+    return BatchSummary(
+        folder, tuple(done), tuple(skipped), tuple(failed), reasons, found.problems, cancelled
+    )
+
+
+def _check_found(found: FoundFields) -> None:
+    if not found.fields:
+        raise InputError(
+            found.problems[0]
+            if found.problems
+            else "No brightfield stack was found: name files or folders that hold z-stacks."
+        )
+    counts = Counter(source.identity.name for source in found.fields)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{counts[twice[0]]} inputs would all be written as '{twice[0]}': rename them or "
+            "stain them into different folders."
+        )
+
+
+def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
+    from napari_fluorgen.io import results
+
+    if allowed or not folder.is_dir():
+        return
+    existing = set(results.list_fields(folder))
+    clash = [s.identity.name for s in found.fields if s.identity.name in existing]
+    if clash:
+        raise OutputError(
+            f"{folder} already holds results of {len(clash)} of these fields (the first is "
+            f"'{clash[0]}'): use --overwrite to replace them, --resume to do only the missing "
+            "ones, or another folder."
+        )
+
+
+def _check_not_the_plate(stack: BrightfieldStack, folder: Path) -> None:
+    """Stains carry the names of a plate's own fluorescence files: never write among those."""
+    source = Path(stack.source)
+    if stack.channel_files and folder.resolve() in (source.resolve(), source.resolve().parent):
+        raise OutputError(
+            f"{folder} is the plate's own folder, where stains would take the names of its "
+            "fluorescence files: name another folder."
+        )
+
+
+def _finished(stack: BrightfieldStack, request: StainRequest, folder: Path, model: Model) -> bool:
+    """Return whether a readable result of an equal run lies in `folder`."""
+    from napari_fluorgen.io import results
+
+    if not folder.is_dir() or stack.identity.name not in results.list_fields(folder):
+        return False
+    try:
+        record = results.read_field(folder, stack.identity.name).provenance
+    except InputError:
+        return False
+    now = {
+        "request": request.to_record(),
+        "model": {"digest": model.digest},
+        "input": describe_input(stack),
+    }
+    return same_run(record, now)
+
+
+def check_output_folder(folder: Path) -> None:
+    """Raise `OutputError` when nothing can be written below `folder`; creates nothing."""
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(
+            f"{folder} cannot be an output folder because {nearest} is a file: name another folder."
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{folder} cannot be written because {nearest} is read-only for you: "
+            "name another folder or change its permissions."
+        )
+
+
+def check_disk_space(folder: Path, needed: int, what: str) -> None:
+    """Raise `OutputError` when the disk of `folder` has less than `needed` bytes left."""
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    free = shutil.disk_usage(nearest).free
+    if free < needed:
+        raise OutputError(
+            f"No disk space for {what} in {folder}: it needs up to {needed / 1e6:.0f} MB and "
+            f"{free / 1e6:.0f} MB are free; free some space or name a folder on another disk."
+        )
+
+
+def _one_field(
+    source: FieldSource,
+    request: StainRequest,
+    folder: Path,
+    format: str,
+    overwrite: bool,
+    resume: bool,
+    model: Model,
+    should_stop: StopCheck | None,
+) -> Generator[Any, None, FieldWritten | FieldSkipped]:
+    from napari_fluorgen.io import results
+
+    began = time.perf_counter()
+    stack = source.open()
+    _check_not_the_plate(stack, folder)
+    if resume and _finished(stack, request, folder, model):
+        return FieldSkipped(stack.identity, "already stained with these settings")
+    check_disk_space(
+        folder, stack.shape[1] * stack.shape[2] * _BYTES_PER_PIXEL, stack.identity.name
+    )
+    field = yield from stain_field(stack, request, model=model, should_stop=should_stop)
+    yield Stage("writing")
+    files = results.write_field(field, folder, format=format, overwrite=overwrite or resume)
+    return FieldWritten(
+        identity=stack.identity,
+        files=tuple(str(file) for file in files),
+        nuclei=int(field.nuclei_labels.max(initial=0)),
+        messages=messages_of(stack, field),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def messages_of(stack: BrightfieldStack, field: StainedField) -> tuple[str, ...]:
+    """Return what the user has to be told about a field: reader's notes, then adaptations."""
+    return tuple(dict.fromkeys((*stack.notes, *field.provenance.get("messages", ()))))

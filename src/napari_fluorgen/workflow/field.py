@@ -1,0 +1,199 @@
+"""One stack through the whole path: stains, p-value maps, nuclei, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from napari_fluorgen.errors import Cancelled
+from napari_fluorgen.stack import BrightfieldStack, StainedField
+from napari_fluorgen.workflow.events import FieldDone, Stage
+from napari_fluorgen.workflow.provenance import describe_input, timestamp, versions
+from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
+
+if TYPE_CHECKING:
+    import os
+
+    from napari_fluorgen.models import Model
+    from napari_fluorgen.staining.engine import RawResult
+
+StopCheck = Callable[[], bool]
+
+
+def stain_field(
+    stack: BrightfieldStack,
+    request: StainRequest,
+    *,
+    model: Model | None = None,
+    should_stop: StopCheck | None = None,
+) -> Generator[Any, None, StainedField]:
+    """Stain one stack, reporting each step.
+
+    Parameters
+    ----------
+    stack : BrightfieldStack
+        The focus series.
+    request : StainRequest
+        What is asked for.
+    model : Model, optional
+        The loaded model; read by the request's name otherwise.
+    should_stop : callable, optional
+        Asked between tiles and between stages.
+
+    Yields
+    ------
+    Planned, TileDone, Stage, FieldDone
+        In that order.
+
+    Returns
+    -------
+    StainedField
+        On the grid of `stack`.
+
+    Raises
+    ------
+    InputError
+        When the stack cannot be stained (not 3D, NaN, a single plane).
+    ModelError, DeviceError
+        When the model or the device is unknown or fails.
+    Cancelled
+        When `should_stop` returned true.
+    """
+    from napari_fluorgen.confidence import p_value_maps
+    from napari_fluorgen.models import load_model
+    from napari_fluorgen.segmentation import segment_nuclei
+    from napari_fluorgen.staining.engine import stain_arrays
+
+    started = timestamp()
+    if model is None:
+        model = load_model(request.model)
+    raw = yield from stain_arrays(
+        stack,
+        model,
+        device=request.device,
+        precision=request.precision,
+        focus=request.focus,
+        pixel_size_um=request.pixel_size_um,
+        tile_px=request.tile_px,
+        should_stop=should_stop,
+    )
+    yield _stage("confidence", should_stop)
+    calibration = calibration_of(model)
+    p_values = p_value_maps(raw.nuclei_probability, calibration) if calibration else {}
+    yield _stage("segmentation", should_stop)
+    settings = model.spec.nuclei
+    labels = segment_nuclei(
+        raw.nuclei_probability,
+        pixel_size_um=pixel_size(stack, request, model),
+        threshold=settings.threshold,
+        min_area_um2=settings.min_area_um2,
+        max_area_um2=settings.max_area_um2,
+        seed_distance_um=settings.seed_distance_um,
+    )
+    field = StainedField(
+        identity=stack.identity,
+        pixel_size_um=stack.pixel_size_um,
+        images=dict(raw.images),
+        nuclei_probability=raw.nuclei_probability,
+        nuclei_labels=labels,
+        p_values=dict(p_values),
+        provenance=_record(stack, request, model, raw, started),
+        channel_files=dict(stack.channel_files),
+    )
+    yield FieldDone(field)
+    return field
+
+
+def stain(
+    stack: BrightfieldStack,
+    model: Model | str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    progress: Callable[[Any], None] | None = None,
+    should_stop: StopCheck | None = None,
+    **settings: Any,
+) -> StainedField:
+    """Stain one stack.
+
+    Parameters
+    ----------
+    stack : BrightfieldStack
+        The focus series, from `read_stack`.
+    model : Model, str or path
+        A loaded model, the name of an installed one, or a package's folder.
+    progress : callable, optional
+        Called with every event (see `stain_field`).
+    should_stop : callable, optional
+        Asked between tiles; a true answer raises `Cancelled`.
+    **settings
+        Fields of `StainRequest`: ``device``, ``precision``, ``focus``, ``pixel_size_um``,
+        ``significance``, ``tile_px``.
+
+    Returns
+    -------
+    StainedField
+        Images (uint16), nuclei probability (float32), labels (uint32) and p-value maps
+        (float32), all of shape (Y, X) on the grid of `stack`.
+
+    Raises
+    ------
+    FluorgenError
+        With one sentence that says what to do.
+    """
+    from napari_fluorgen.models import Model, load_model
+
+    loaded = model if isinstance(model, Model) else load_model(model)
+    name = loaded.spec.name if isinstance(model, Model) else str(model)
+    request = StainRequest.build(model=name, **settings)
+    return drain(stain_field(stack, request, model=loaded, should_stop=should_stop), progress)
+
+
+def drain(run: Generator[Any, None, Any], progress: Callable[[Any], None] | None = None) -> Any:
+    """Run a generator of events to its end and return its result."""
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as stop:
+            return stop.value
+        if progress is not None:
+            progress(event)
+
+
+def pixel_size(stack: BrightfieldStack, request: StainRequest, model: Model) -> tuple[float, float]:
+    """Return the pixel size (y, x) in µm that a run assumes: asked for, read, or the model's."""
+    if request.pixel_size_um is not None:
+        return request.pixel_size_um, request.pixel_size_um
+    if stack.pixel_size_um is not None:
+        return stack.pixel_size_um
+    return model.spec.pixel_size_um, model.spec.pixel_size_um
+
+
+def _stage(name: str, should_stop: StopCheck | None) -> Stage:
+    if should_stop is not None and should_stop():
+        raise Cancelled(f"The run was stopped before {name}.")
+    return Stage(name)
+
+
+def _record(
+    stack: BrightfieldStack,
+    request: StainRequest,
+    model: Model,
+    raw: RawResult,
+    started: str,
+) -> dict[str, Any]:
+    return {
+        "request": request.to_record(),
+        "input": describe_input(stack),
+        "model": {
+            "name": model.spec.name,
+            "version": model.spec.version,
+            "digest": model.digest,
+            "simulated": model.spec.simulated,
+        },
+        "device": raw.device,
+        "precision": raw.precision,
+        "backend": raw.backend,
+        "messages": list(raw.adaptation.messages),
+        "versions": versions(),
+        "started": started,
+        "finished": timestamp(),
+    }

@@ -1,0 +1,86 @@
+"""The record that every result carries: what made it, from what, with which settings."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from napari_fluorgen import __version__
+from napari_fluorgen.stack import BrightfieldStack
+
+_PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "openvino", "tifffile", "zarr")
+_BLOCK_BYTES = 1 << 25
+
+
+def input_digest(data: Any) -> str:
+    """Return the SHA-256 of a stack's values, the same for every way of storing them.
+
+    Parameters
+    ----------
+    data : array-like, shape (Z, Y, X)
+        Read in blocks of rows, never whole.
+
+    Returns
+    -------
+    str
+        ``"sha256:..."`` over shape, dtype and the little-endian values in C order.
+    """
+    dtype = np.dtype(data.dtype).newbyteorder("<")
+    planes, rows, columns = (int(n) for n in data.shape)
+    digest = hashlib.sha256(f"{planes}x{rows}x{columns} {dtype.str}".encode())
+    step = max(1, _BLOCK_BYTES // max(1, columns * dtype.itemsize))
+    for plane in range(planes):
+        for start in range(0, rows, step):
+            block = np.asarray(data[plane, start : start + step, :])
+            digest.update(np.ascontiguousarray(block, dtype=dtype).data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def describe_input(stack: BrightfieldStack) -> dict[str, Any]:
+    """Return the part of the record that belongs to the stack."""
+    return {
+        "source": stack.source,
+        "shape": list(stack.shape),
+        "dtype": str(np.dtype(stack.data.dtype)),
+        "pixel_size_um": list(stack.pixel_size_um) if stack.pixel_size_um else None,
+        "z_um": list(stack.z_um) if stack.z_um else None,
+        "digest": input_digest(stack.data),
+        "notes": list(stack.notes),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the package, Python and what computes the numbers."""
+    found = {"napari-fluorgen": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def timestamp() -> str:
+    """Return the time now, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def same_run(record: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two records come from the same request, model and input.
+
+    The times, machine and versions may differ: they do not change what was asked for.
+    """
+
+    def key(of: dict[str, Any]) -> tuple[Any, ...]:
+        return (
+            of.get("request"),
+            of.get("model", {}).get("digest"),
+            of.get("input", {}).get("digest"),
+        )
+
+    return None not in key(record) and key(record) == key(other)
