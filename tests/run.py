@@ -3,7 +3,7 @@
     python tests/run.py [arguments of pytest]
 
 A screen is used where there is one, else a virtual one (xvfb), else Qt's offscreen platform. Where
-Qt cannot start at all, as on a bare server without the OpenGL libraries, only tests/widgets is
+Qt or napari cannot start at all, as on a bare server without OpenGL or fonts, only tests/widgets is
 skipped, with the reason.
 """
 
@@ -44,7 +44,7 @@ class WithoutQt:
         if path != WIDGET_TESTS:
             return None
         folder = SkippedFolder.from_parent(parent, name=path.name)
-        folder.reason = f"Qt does not start here: {self.reason}"
+        folder.reason = f"napari does not start here: {self.reason}"
         return folder
 
 
@@ -62,7 +62,7 @@ def enter_virtual_screen(arguments: list[str]) -> None:
 
 def why_qt_fails() -> str | None:
     """Start a Qt application in another process, since Qt aborts where its platform is missing."""
-    script = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    script = "import napari.utils; from qtpy.QtWidgets import QApplication; QApplication([])"
     trial = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     if trial.returncode == 0:
         return None
@@ -77,7 +77,8 @@ def main(arguments: list[str]) -> int:
     reason = why_qt_fails()
     if reason is None:
         return pytest.main(arguments)
-    return pytest.main(["-p", "no:pytest-qt", *arguments], plugins=[WithoutQt(reason)])
+    without = ["-p", "no:pytest-qt", "-p", "no:napari"]  # both import what cannot be loaded here
+    return pytest.main([*without, *arguments], plugins=[WithoutQt(reason)])
 
 
 if __name__ == "__main__":
