@@ -1,1 +1,18 @@
 """Reading stacks and plates, writing and reading back results: one file a format."""
+
+from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.cellvoyager import is_plate_folder, read_plate
+from napari_fluorgen.io.plate import FieldEntry, Plate
+from napari_fluorgen.io.read import FieldSource, FoundFields, find_fields, read_stack
+
+__all__ = [
+    "FieldEntry",
+    "FieldSource",
+    "FoundFields",
+    "Plate",
+    "atomic_path",
+    "find_fields",
+    "is_plate_folder",
+    "read_plate",
+    "read_stack",
+]

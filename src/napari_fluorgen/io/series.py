@@ -1,0 +1,142 @@
+"""A folder of single-plane files: one focus series, or one for each prefix of the names."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.io.files import (
+    ImageFile,
+    check_one_shape,
+    natural_key,
+    open_image,
+    some_names,
+)
+from napari_fluorgen.io.lazy import PlaneStack
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
+
+# ``Z1341.95``, ``z=-2.5``, ``z10um`` are heights in µm; ``z03``, ``_Z7`` are numbers of planes.
+_HEIGHT = re.compile(r"(?<![a-z])z[=_]?([+-]?\d+\.\d+|[+-]?\d+(?=um|µm))(?:um|µm)?", re.I)
+_NUMBER = re.compile(r"(?<![a-z])(?:z|plane|slice)[=_]?(\d+)(?!\d*\.\d)", re.I)
+_CHANNEL = re.compile(r"(?<![a-z])(?:ch|w|c)(\d{1,2})(?!\d)", re.I)
+_NOT_BRIGHTFIELD = re.compile(
+    r"(?<![a-z])(fl(?!\d)|fluo|fluor|fluorescence|dapi|hoechst\d*|bodipy|gfp|rfp|yfp|cfp|fitc|tritc|txred|"
+    r"mcherry|cy[357]|map2|nfh|confocal|maxproj|mip|masks?|labels?|outlines?|segmentation|nuclei|"
+    r"nucleus|lipids?|cytoplasm|truth|overlay|thumb|thumbnail)(?![a-z])",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files that make one stack.
+
+    Attributes
+    ----------
+    name : str
+        What the names have in common, or the folder's name.
+    files : tuple of Path
+        In the order of focus.
+    z_um : tuple of float or None
+        Heights from the names.
+    notes : tuple of str
+        What was left out.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    z_um: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_series(folder: Path, files: list[Path]) -> list[Series]:
+    """Sort single-plane files into focus series by their names.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder they lie in.
+    files : list of Path
+        Image files.
+
+    Returns
+    -------
+    list of Series
+        Usually one; several where plane numbers repeat under different prefixes.
+
+    Raises
+    ------
+    InputError
+        Nothing but fluorescence or masks, or several channels mixed.
+    """
+    kept = [path for path in files if not _NOT_BRIGHTFIELD.search(path.stem)]
+    if not kept:
+        raise InputError(
+            f"{folder} has no brightfield planes: by their names all its images are fluorescence "
+            f"or masks ({some_names([path.name for path in files])})."
+        )
+    heights = {path: float(found[1]) for path in kept if (found := _HEIGHT.search(path.stem))}
+    numbers = {path: int(found[1]) for path in kept if (found := _NUMBER.search(path.stem))}
+    named = heights if len(heights) > 1 else numbers if len(numbers) > 1 else dict.fromkeys(kept)
+    kept = [path for path in kept if path in named]
+    left = sorted((path.name for path in files if path not in named), key=natural_key)
+    notes = (f"Left out, not planes of the series: {some_names(left)}.",) if left else ()
+    _check_one_channel(folder, kept)
+    if named is heights:
+        kept.sort(key=heights.__getitem__)
+        return [Series(folder.name, tuple(kept), tuple(map(heights.__getitem__, kept)), notes)]
+    kept.sort(key=lambda path: natural_key(path.name))
+    if named is not numbers or len(set(numbers.values())) == len(kept):
+        return [Series(folder.name, tuple(kept), None, notes)]
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path in kept:
+        groups[_NUMBER.sub("", path.stem).strip("_- .")].append(path)
+    return [
+        Series(name or folder.name, tuple(group), None, notes) for name, group in groups.items()
+    ]
+
+
+def _check_one_channel(folder: Path, files: list[Path]) -> None:
+    channels = {found[0] for path in files if (found := _CHANNEL.search(path.stem))}
+    if len(channels) > 1:
+        raise InputError(
+            f"{folder} holds images of several channels ({', '.join(sorted(channels))}): expected "
+            "the planes of the brightfield channel; copy those into a folder of their own."
+        )
+
+
+def read_series(series: Series) -> BrightfieldStack:
+    """Open a series; pixels are read when sliced.
+
+    Raises
+    ------
+    InputError
+        A file is damaged or in colour, or planes differ in shape.
+    """
+    opened: list[ImageFile] = [open_image(path) for path in series.files]
+    folder = series.files[0].parent
+    for path, file in zip(series.files, opened, strict=True):
+        if len(file.planes) != 1:
+            raise InputError(
+                f"{path} holds {len(file.planes)} planes among files of one plane: expected one "
+                "kind; open it alone or move it elsewhere."
+            )
+    planes = tuple(file.planes[0] for file in opened)
+    check_one_shape(planes, [path.name for path in series.files], folder)
+    notes = list(series.notes)
+    if len(planes) == 1:
+        notes.append(ONE_PLANE)
+    return BrightfieldStack(
+        data=PlaneStack(planes),
+        identity=FieldIdentity(series.name),
+        pixel_size_um=opened[0].pixel_size_um,
+        z_um=series.z_um,
+        source=str(folder),
+        notes=tuple(notes),
+    )
+
+
+ONE_PLANE = "There is only one plane: focus cannot be used, and stains will be unreliable."

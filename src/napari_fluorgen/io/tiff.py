@@ -1,0 +1,303 @@
+"""TIFF of any kind: OME, ImageJ, plain multi-page, compressed or not; a stack is read lazily."""
+
+from __future__ import annotations
+
+import logging
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.io.files import ImageFile, unreadable
+
+# What tifffile would print about odd files is said in notes and errors instead.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_MICROMETRES = {
+    "µm": 1.0,
+    "μm": 1.0,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+}
+# Printers' resolutions (72 or 300 dpi) are not pixel sizes; a microscope's lie in here.
+_PLAUSIBLE_UM = (0.02, 10.0)
+
+
+@dataclass(frozen=True)
+class TiffPlane:
+    """One page of a TIFF, or one image of an uncompressed block.
+
+    `offset` and `stored` are given where the pixels lie in one piece in the file.
+    """
+
+    path: Path
+    index: int
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    offset: int | None = None
+    stored: str = ""
+
+    @property
+    def windowed(self) -> bool:
+        """Whether a part can be read without decoding the whole plane."""
+        return self.offset is not None
+
+    def read(self, window: tuple[Any, ...] = ()) -> NDArray[Any]:
+        """Pixels of `window` in the machine's byte order."""
+        try:
+            if self.offset is not None:
+                mapped = np.memmap(
+                    self.path, self.stored, mode="r", offset=self.offset, shape=self.shape
+                )
+                return np.array(mapped[window], dtype=self.dtype)
+            with tifffile.TiffFile(self.path) as tif:
+                block = tif.asarray(key=self.index, series=0)
+            return block.reshape(self.shape).astype(self.dtype, copy=False)[window]
+        except Exception as error:
+            raise unreadable(self.path, error) from error
+
+
+def open_tiff(path: Path) -> ImageFile:
+    """Open a TIFF that holds one image or one stack, without reading its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+
+    Returns
+    -------
+    ImageFile
+        Its planes, pixel size and plane heights.
+
+    Raises
+    ------
+    InputError
+        Not a TIFF, truncated, in colour, several channels or time points, planes of several
+        shapes.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return _describe(path, tif)
+    except InputError:
+        raise
+    except Exception as error:
+        raise unreadable(path, error) from error
+
+
+def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
+    _check_whole(path, tif)
+    if not tif.series:
+        raise unreadable(path, ValueError("it holds no image"))
+    series = tif.series[0]
+    notes = _check_series(path, tif)
+    count = _plane_count(path, series, notes)
+    if series.dtype is None or np.dtype(series.dtype).kind not in "uif":
+        raise InputError(
+            f"{path} has pixels of type {series.dtype}: expected gray values in 8, 16 or 32 bits; "
+            "save the brightfield stack in its original bit depth."
+        )
+    dtype = np.dtype(series.dtype).newbyteorder("=")
+    shape = (int(series.sizes["height"]), int(series.sizes["width"]))
+    start = series.dataoffset if not series.is_multifile else None
+    step = shape[0] * shape[1] * dtype.itemsize
+    planes = []
+    for index in range(count):
+        offset = None if start is None else int(start) + index * step
+        stored = dtype.newbyteorder(tif.byteorder).str
+        planes.append(TiffPlane(path, index, shape, dtype, offset, stored))
+    pixel_size, z_um = _calibration(tif, count)
+    return ImageFile(tuple(planes), pixel_size, z_um, tuple(notes))
+
+
+def _plane_count(path: Path, series: tifffile.TiffPageSeries, notes: list[str]) -> int:
+    """Planes of a series whose axes can only mean one stack."""
+    axes = dict(zip(series.axes, series.shape, strict=True))
+    if "S" in axes or "Y" not in axes or "X" not in axes:
+        raise InputError(
+            f"{path} is an RGB or otherwise coloured image (axes {series.axes}): expected gray "
+            "planes; save the brightfield stack as 8-bit or 16-bit gray."
+        )
+    extra = {axis: size for axis, size in axes.items() if axis not in "YX" and size > 1}
+    if len(series.axes) != len(axes) or len(extra) > 1:
+        found = " × ".join(f"{size} {_AXIS_WORDS.get(axis, axis)}" for axis, size in extra.items())
+        raise InputError(
+            f"{path} holds {found}: expected the focus planes of one brightfield field alone; save "
+            "the brightfield channel of one time point and position as its own file (in Fiji: "
+            "Image > Duplicate…)."
+        )
+    for axis, size in extra.items():
+        # Writers without axes information call focus planes channels or time points.
+        if axis == "C" and size < 5:
+            raise InputError(
+                f"{path} holds {size} channels and no focus planes: expected a brightfield z-stack;"
+                " save its brightfield channel alone, or if these are focus planes, mark them as "
+                "slices (in Fiji: Image > Properties…)."
+            )
+        if axis in "CT":
+            notes.append(f"{path.name}: its {size} {_AXIS_WORDS[axis]} were read as focus planes.")
+    return math.prod(extra.values())
+
+
+_AXIS_WORDS = {
+    "C": "channels",
+    "T": "time points",
+    "Z": "planes",
+    "I": "images",
+    "Q": "images",
+    "P": "positions",
+}
+
+
+def _check_series(path: Path, tif: tifffile.TiffFile) -> list[str]:
+    others = [s for s in tif.series[1:] if s.kind != "baseline" or not tif.is_ome]
+    if not others:
+        return []
+    shapes = {s.shape[-2:] for s in tif.series}
+    if len(shapes) > 1 and not tif.is_ome:
+        found = " and ".join(" × ".join(map(str, shape)) for shape in sorted(shapes))
+        raise InputError(
+            f"{path} holds planes of different shapes ({found} pixels): expected one stack; save "
+            "the brightfield planes as their own file."
+        )
+    return [f"{path.name} holds {len(tif.series)} images: the first was read."]
+
+
+def _check_whole(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse a file whose page list or pixels end early: tifffile would read what is left."""
+    size = tif.filehandle.size
+    page = tif.pages[0]
+    for page in tif.pages:
+        ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        if max(ends, default=0) > size:
+            raise unreadable(path, ValueError("the file is truncated"))
+    layout = tif.tiff
+    file = tif.filehandle
+    file.seek(page.offset)
+    (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+    file.seek(page.offset + layout.tagnosize + tags * layout.tagsize)
+    following = file.read(layout.offsetsize)
+    if len(following) < layout.offsetsize or struct.unpack(layout.offsetformat, following)[0]:
+        raise unreadable(path, ValueError("the file is truncated"))
+    for series in tif.series:
+        if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
+            raise unreadable(path, ValueError("the file is truncated"))
+        if any(part is None for part in series.pages):
+            raise unreadable(path, ValueError("some of its planes are missing"))
+
+
+def _calibration(
+    tif: tifffile.TiffFile, count: int
+) -> tuple[tuple[float, float] | None, tuple[float, ...] | None]:
+    """Pixel size (y, x) and plane heights in micrometres, as far as the file says."""
+    if tif.is_ome and tif.ome_metadata:
+        found = _ome_calibration(tif.ome_metadata, count)
+        if found[0] is not None:
+            return found
+    resolution = _resolution(tif.pages[0])
+    metadata: dict[str, Any] = {}
+    if tif.is_imagej:
+        metadata = tif.imagej_metadata or {}
+    elif tif.is_shaped and tif.shaped_metadata:
+        metadata = dict(tif.shaped_metadata[0])
+    unit = _MICROMETRES.get(_plain_unit(metadata.get("unit")))
+    if unit is not None and resolution is not None:
+        return (unit / resolution[0], unit / resolution[1]), _even(
+            metadata.get("spacing"), unit, count
+        )
+    return _tag_pixel_size(tif.pages[0], resolution), None
+
+
+def _plain_unit(unit: Any) -> str:
+    return str(unit or "").replace("\\u00B5", "µ").strip().lower()
+
+
+def _even(spacing: Any, unit: float, count: int) -> tuple[float, ...] | None:
+    """Heights of evenly spaced planes."""
+    try:
+        step = abs(float(spacing)) * unit
+    except (TypeError, ValueError):
+        return None
+    if count < 2 or not math.isfinite(step) or step == 0:
+        return None
+    return tuple(round(index * step, 6) for index in range(count))
+
+
+def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """Pixels a unit along (y, x)."""
+    values = []
+    for name in ("YResolution", "XResolution"):
+        tag = page.tags.get(name)
+        if tag is None or not tag.value[1] or not tag.value[0]:
+            return None
+        values.append(tag.value[0] / tag.value[1])
+    return values[0], values[1]
+
+
+def _tag_pixel_size(
+    page: tifffile.TiffPage, resolution: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    unit = page.tags.get("ResolutionUnit")
+    micrometres = {2: 25_400.0, 3: 10_000.0}.get(int(unit.value) if unit is not None else 0)
+    if micrometres is None or resolution is None:
+        return None
+    size = (micrometres / resolution[0], micrometres / resolution[1])
+    low, high = _PLAUSIBLE_UM
+    return size if all(low <= value <= high for value in size) else None
+
+
+def _ome_calibration(
+    xml: str, count: int
+) -> tuple[tuple[float, float] | None, tuple[float, ...] | None]:
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None, None
+    pixels = root.find(".//{*}Image/{*}Pixels")
+    if pixels is None:
+        return None, None
+
+    def size(axis: str) -> float | None:
+        unit = _MICROMETRES.get(_plain_unit(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
+        try:
+            value = float(pixels.get(f"PhysicalSize{axis}", "")) * (unit or math.nan)
+        except ValueError:
+            return None
+        return value if math.isfinite(value) and value > 0 else None
+
+    y, x = size("Y"), size("X")
+    pixel_size = (y, x) if y is not None and x is not None else None
+    return pixel_size, _ome_heights(pixels, count) or _even(size("Z"), 1.0, count)
+
+
+def _ome_heights(pixels: ElementTree.Element, count: int) -> tuple[float, ...] | None:
+    """Stage heights of the planes, where every plane carries one and they differ."""
+    heights: dict[int, float] = {}
+    for plane in pixels.iterfind("{*}Plane"):
+        unit = _MICROMETRES.get(_plain_unit(plane.get("PositionZUnit", "µm")))
+        try:
+            heights[int(plane.get("TheZ", ""))] = float(plane.get("PositionZ", "")) * (
+                unit or math.nan
+            )
+        except ValueError:
+            return None
+    values = tuple(heights.get(index, math.nan) for index in range(count))
+    if count < 2 or not all(map(math.isfinite, values)) or len(set(values)) < count:
+        return None
+    return values
