@@ -85,7 +85,8 @@ def test_channels_last_and_bfloat16_agree_with_float32(kind):
         )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             half = network(x)
-    for a, b, c in zip(*(o if isinstance(o, tuple) else (o,) for o in (plain, last, half))):
+    results = [o if isinstance(o, tuple) else (o,) for o in (plain, last, half)]
+    for a, b, c in zip(*results, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
         assert c.dtype == torch.float32
         torch.testing.assert_close(a, c, atol=0.05, rtol=0.05)

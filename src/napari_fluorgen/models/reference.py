@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.networks.architecture import Architecture, build_network
 
@@ -51,28 +53,38 @@ def read_reference_checkpoint(path: str | Path) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        `DenseUNet` or `NucleiNet` in eval mode on the CPU; its `architecture` was inferred
-        from names and shapes.
+        `DenseUNet` or `NucleiNet` in eval mode on the CPU, float32; its hyper-parameters were
+        inferred from names and shapes.
 
     Raises
     ------
     ModelError
         The file is missing, damaged, holds code, or is no checkpoint of these networks.
     """
+    return read_with_architecture(path)[0]
+
+
+def read_with_architecture(path: str | Path) -> tuple[nn.Module, Architecture]:
+    """Read a checkpoint as `read_reference_checkpoint` does, and say what it holds."""
+    import torch
+
     path = Path(path)
-    state = {_without_prefix(name): value for name, value in _read_state(path).items()}
+    state = {name.removeprefix("module."): value for name, value in _read_state(path).items()}
     architecture = infer_architecture(state, path)
     renames = _RENAMES + (_NUCLEI if architecture.kind == "nuclei" else _DENSE_UNET)
+    with torch.device("meta"):  # shapes only: the values come from the file
+        network = build_network(architecture)
+    expected = network.state_dict()
     renamed = {_rename(name, renames): value for name, value in state.items()}
-    network = build_network(architecture)
-    problem = _first_difference(network.state_dict(), renamed)
+    problem = _first_difference(expected, renamed)
     if problem:
         raise ModelError(
             f"{path} does not fit the {architecture.kind} network that its names suggest: "
             f"{problem}; use an unchanged checkpoint of the published training code."
         )
-    network.load_state_dict(renamed)
-    return network.eval()
+    weights = {name: renamed[name].to(expected[name].dtype).contiguous() for name in expected}
+    network.load_state_dict(weights, assign=True)
+    return network.eval().requires_grad_(False), architecture
 
 
 def infer_architecture(state: Mapping[str, Tensor], path: Path) -> Architecture:
@@ -110,22 +122,28 @@ def infer_architecture(state: Mapping[str, Tensor], path: Path) -> Architecture:
     common = {
         "in_channels": first.shape[1],
         "first_filters": first.shape[0],
-        "blocks": 1 + max(int(match[1]) for match in layers),
-        "layers": 1 + max(int(match[2]) for match in layers),
+        # Counted, not the largest number: a damaged name must not ask for a giant network.
+        "blocks": len({match[1] for match in layers}),
+        "layers": len({match[2] for match in layers}),
         "growth_rate": state["layers_down.0.layers.0.conv.weight"].shape[0],
     }
-    if not nuclei:
-        return Architecture(kind="dense-unet", out_channels=head.shape[0], **common)
-    refine = [
-        name for name in state if re.match(r"^final_conv2\.0\.layers\.\d+\.conv\.weight$", name)
-    ]
-    return Architecture(
-        kind="nuclei",
-        classes=head.shape[0],
-        refine_layers=len(refine),
-        refine_growth_rate=state["final_conv2.0.layers.0.conv.weight"].shape[0],
-        **common,
-    )
+    kind = {"kind": "dense-unet", "out_channels": head.shape[0]}
+    if nuclei:
+        refine = re.compile(r"^final_conv2\.0\.layers\.\d+\.conv\.weight$")
+        kind = {
+            "kind": "nuclei",
+            "classes": head.shape[0],
+            "refine_layers": sum(1 for name in state if refine.match(name)),
+            "refine_growth_rate": state["final_conv2.0.layers.0.conv.weight"].shape[0],
+        }
+    try:
+        return Architecture.model_validate({**common, **kind})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ModelError(
+            f"{path} describes an impossible network ({problem['loc'][0]}: {problem['msg']}); "
+            "use an unchanged checkpoint of the published training code."
+        ) from error
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
@@ -160,11 +178,6 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _without_prefix(name: str) -> str:
-    """Drop the prefix that saving from DataParallel adds."""
-    return name.removeprefix("module.")
-
-
 def _rename(name: str, renames: list[tuple[str, str]]) -> str:
     for pattern, ours in renames:
         name = re.sub(pattern, ours, name)
@@ -180,4 +193,7 @@ def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
             shapes = f"{tuple(found[name].shape)} where {tuple(tensor.shape)} was expected"
             return f"the tensor for {name!r} has shape {shapes}"
     extra = [name for name in found if name not in expected]
-    return f"the tensor {extra[0]!r} is unknown" if extra else ""
+    if extra:
+        return f"the tensor {extra[0]!r} is unknown"
+    damaged = [name for name, tensor in found.items() if not tensor.isfinite().all()]
+    return f"the tensor for {damaged[0]!r} holds values that are not finite" if damaged else ""

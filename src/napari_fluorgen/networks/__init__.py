@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_fluorgen.networks.architecture import Architecture, build_network
+    from napari_fluorgen.networks.combined import CombinedNetwork
     from napari_fluorgen.networks.dense_unet import DenseUNet
     from napari_fluorgen.networks.discriminator import PatchDiscriminator
     from napari_fluorgen.networks.icnr import icnr_
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "CombinedNetwork",
     "DenseUNet",
     "NucleiNet",
     "NucleiOutput",
@@ -27,6 +29,7 @@ __all__ = [
 
 _MODULES = {
     "Architecture": "architecture",
+    "CombinedNetwork": "combined",
     "DenseUNet": "dense_unet",
     "NucleiNet": "nuclei_net",
     "NucleiOutput": "nuclei_net",

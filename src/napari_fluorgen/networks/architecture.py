@@ -19,16 +19,16 @@ class Architecture(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["dense-unet", "nuclei"]
-    in_channels: int = Field(7, ge=1, description="Brightfield planes.")
-    out_channels: int = Field(1, ge=1, description="Stains of a dense-unet.")
-    classes: int = Field(2, ge=2, description="Segmentation classes of a nuclei network.")
-    first_filters: int = Field(48, ge=1, description="Width of the first convolution.")
-    blocks: int = Field(4, ge=1, description="Resolution steps.")
-    layers: int = Field(4, ge=1, description="Layers a dense block.")
-    growth_rate: int = Field(12, ge=1, description="Features that a layer adds.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout while training.")
-    refine_layers: int = Field(2, ge=1, description="Layers of the nuclei's last block.")
-    refine_growth_rate: int = Field(2, ge=1, description="Features that each of them adds.")
+    in_channels: int = Field(default=7, ge=1, description="Brightfield planes.")
+    out_channels: int = Field(default=1, ge=1, description="Stains of a dense-unet.")
+    classes: int = Field(default=2, ge=2, description="Segmentation classes of a nuclei network.")
+    first_filters: int = Field(default=48, ge=1, description="Width of the first convolution.")
+    blocks: int = Field(default=4, ge=1, description="Resolution steps.")
+    layers: int = Field(default=4, ge=1, description="Layers a dense block.")
+    growth_rate: int = Field(default=12, ge=1, description="Features that a layer adds.")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout while training.")
+    refine_layers: int = Field(default=2, ge=1, description="Layers of the nuclei's last block.")
+    refine_growth_rate: int = Field(default=2, ge=1, description="Features that each of them adds.")
 
     @property
     def divisor(self) -> int:

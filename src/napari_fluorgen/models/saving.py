@@ -1,0 +1,155 @@
+"""Writing of a model package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_fluorgen.errors import ModelError
+from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.models.onnx_export import export_onnx
+from napari_fluorgen.models.rdf import describe
+from napari_fluorgen.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ONNX_NAME = "networks.onnx"
+
+
+def save_package(
+    folder: str | Path,
+    spec: ModelSpec,
+    networks: Mapping[str, nn.Module],
+    *,
+    calibration: Mapping[str, Any] | None = None,
+    test_input: ArrayLike,
+    card: str,
+    overwrite: bool = False,
+    license_id: str = "BSD-3-Clause",
+) -> Path:
+    """Write a model package: a folder that is also a BioImage.IO model.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to; appears only when it is complete.
+    spec : ModelSpec
+        Description of the model.
+    networks : mapping of str to Module
+        The network of each stain of the spec; left on their device and in their mode.
+    calibration : mapping, optional
+        Conformal calibration: arrays by name and JSON-ready values such as ``"meta"``.
+    test_input : array-like, shape (1, planes, Y, X), float32
+        Scaled brightfield whose outputs are stored, so that an installation can be tested.
+    card : str
+        Model card in Markdown, becomes README.md.
+    overwrite : bool
+        Whether an existing folder may be replaced.
+    license_id : str
+        SPDX identifier of the weights' licence.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    ModelError
+        The networks do not fit the spec.
+    OutputError
+        The folder exists or cannot be written.
+    """
+    import torch
+
+    from napari_fluorgen.networks.combined import CombinedNetwork
+
+    folder = Path(folder)
+    combined = CombinedNetwork(_clean_copies(spec, networks)).eval()
+    if combined.output_names != spec.output_names:
+        raise ModelError(
+            f"{spec.name}: the networks give {', '.join(combined.output_names)} where the "
+            f"specification names {', '.join(spec.output_names)}; pass the networks it describes."
+        )
+    x = np.ascontiguousarray(test_input, dtype=np.float32)
+    if x.ndim != 4 or x.shape[1] != spec.planes or any(n % spec.divisor for n in x.shape[2:]):
+        raise ModelError(
+            f"{spec.name}: the test input has shape {x.shape}, expected (1, {spec.planes}, Y, X) "
+            f"with Y and X multiples of {spec.divisor}."
+        )
+    with torch.no_grad():
+        outputs = combined(torch.from_numpy(x))
+    with atomic_path(folder, overwrite=overwrite) as temporary:
+        temporary.mkdir()
+        np.save(temporary / "input.npy", x)
+        for name, output in zip(combined.output_names, outputs, strict=True):
+            np.save(temporary / f"output_{name}.npy", output.numpy())
+        attachments = [_save_weights(temporary, *item) for item in combined.networks.items()]
+        if calibration is not None:
+            _save_calibration(temporary / "calibration.npz", calibration)
+            attachments.append("calibration.npz")
+        export_onnx(combined, temporary / ONNX_NAME, planes=spec.planes)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+        record = describe(
+            spec, temporary, onnx=ONNX_NAME, attachments=attachments, license_id=license_id
+        )
+        _save_yaml(temporary / "rdf.yaml", record)
+    return folder
+
+
+def _clean_copies(spec: ModelSpec, networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Float32 copies on the CPU, contiguous, in the spec's order."""
+    import torch
+
+    from napari_fluorgen.networks.architecture import build_network
+
+    if set(networks) != set(spec.architectures):
+        raise ModelError(
+            f"{spec.name}: got networks for {', '.join(sorted(networks)) or 'nothing'}, expected "
+            f"{', '.join(spec.stains)}."
+        )
+    copies = {}
+    for stain in spec.stains:
+        copy = build_network(spec.architectures[stain])
+        state = {
+            name: value.detach().to("cpu", torch.float32 if value.is_floating_point() else None)
+            for name, value in networks[stain].state_dict().items()
+        }
+        try:
+            copy.load_state_dict(state)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{spec.name}: the {stain} network does not have the architecture that the "
+                f"specification gives it; describe the network that was trained."
+            ) from error
+        copies[stain] = copy.eval()
+    return copies
+
+
+def _save_weights(folder: Path, stain: str, network: nn.Module) -> str:
+    from safetensors.torch import save
+
+    name = f"{stain}.safetensors"
+    (folder / name).write_bytes(save(network.state_dict()))
+    return name
+
+
+def _save_calibration(path: Path, calibration: Mapping[str, Any]) -> None:
+    arrays: dict[str, Any] = {
+        name: value if isinstance(value, np.ndarray) else np.array(json.dumps(value))
+        for name, value in calibration.items()
+    }
+    np.savez_compressed(path, **arrays)
+
+
+def _save_yaml(path: Path, record: dict[str, Any]) -> None:
+    import yaml
+
+    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100)
+    path.write_text(text, encoding="utf-8")
