@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import napari_fluorgen
@@ -58,3 +62,30 @@ def test_no_source_file_is_too_long_to_read() -> None:
         for path in PACKAGE.rglob("*.py")
     }
     assert {name: n for name, n in lengths.items() if n > SOURCE_LINES} == {}
+
+
+def imported_roots(source: str) -> Iterator[str]:
+    """Name the top-level packages that a source text imports, anywhere in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    required = importlib.metadata.requires("napari-fluorgen") or []
+    declared = {normalised(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in required}
+    providers = importlib.metadata.packages_distributions()
+    undeclared = set()
+    for path in PACKAGE.rglob("*.py"):
+        for root in imported_roots(path.read_text(encoding="utf-8")):
+            if root in sys.stdlib_module_names or root == "napari_fluorgen":
+                continue
+            if not declared & {normalised(name) for name in providers.get(root, [root])}:
+                undeclared.add((path.relative_to(PACKAGE).as_posix(), root))
+    assert undeclared == set()
