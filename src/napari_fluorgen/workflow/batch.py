@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from napari_fluorgen.errors import (
     ModelError,
     OutputError,
 )
-from napari_fluorgen.stack import BrightfieldStack, FieldIdentity, StainedField
+from napari_fluorgen.stack import BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import (
     FieldFailed,
     FieldSkipped,
@@ -169,13 +168,6 @@ def _check_found(found: FoundFields) -> None:
             found.problems[0]
             if found.problems
             else "No brightfield stack was found: name files or folders that hold z-stacks."
-        )
-    counts = Counter(source.identity.name for source in found.fields)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise InputError(
-            f"{counts[twice[0]]} inputs would all be written as '{twice[0]}': rename them or "
-            "stain them into different folders."
         )
 
 

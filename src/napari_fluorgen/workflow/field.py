@@ -78,13 +78,12 @@ def stain_field(
         should_stop=should_stop,
     )
     yield _stage("confidence", should_stop)
-    calibration = calibration_of(model)
-    p_values = p_value_maps(raw.nuclei_probability, calibration) if calibration else {}
+    p_values = p_value_maps(raw.nuclei_probability, model.calibration)
     yield _stage("segmentation", should_stop)
     settings = model.spec.nuclei
     labels = segment_nuclei(
         raw.nuclei_probability,
-        pixel_size_um=pixel_size(stack, request, model),
+        pixel_size_um=raw.adaptation.pixel_size_um,
         threshold=settings.threshold,
         min_area_um2=settings.min_area_um2,
         max_area_um2=settings.max_area_um2,
@@ -96,7 +95,7 @@ def stain_field(
         images=dict(raw.images),
         nuclei_probability=raw.nuclei_probability,
         nuclei_labels=labels,
-        p_values=dict(p_values),
+        p_values=p_values,
         provenance=_record(stack, request, model, raw, started),
         channel_files=dict(stack.channel_files),
     )
@@ -156,15 +155,6 @@ def drain(run: Generator[Any, None, Any], progress: Callable[[Any], None] | None
             return stop.value
         if progress is not None:
             progress(event)
-
-
-def pixel_size(stack: BrightfieldStack, request: StainRequest, model: Model) -> tuple[float, float]:
-    """Return the pixel size (y, x) in µm that a run assumes: asked for, read, or the model's."""
-    if request.pixel_size_um is not None:
-        return request.pixel_size_um, request.pixel_size_um
-    if stack.pixel_size_um is not None:
-        return stack.pixel_size_um
-    return model.spec.pixel_size_um, model.spec.pixel_size_um
 
 
 def _stage(name: str, should_stop: StopCheck | None) -> Stage:

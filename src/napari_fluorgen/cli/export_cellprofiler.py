@@ -1,0 +1,47 @@
+"""``fluorgen export-cellprofiler``: stained fields to a project that CellProfiler opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_fluorgen.cli import options, output
+
+
+def export_cellprofiler(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder that `fluorgen stain` wrote.")
+    ],
+    project: options.OutputFolder,
+    overwrite: options.Overwrite = False,
+    json: output.JsonFlag = False,
+) -> None:
+    """Write images in camera counts, label masks, a LoadData table and a pipeline."""
+    from napari_fluorgen.cli.guard import stop_on_interrupt
+    from napari_fluorgen.cli.progress import run_progress
+    from napari_fluorgen.workflow.measuring import export_folder
+
+    with run_progress() as progress, stop_on_interrupt() as should_stop:
+        summary = export_folder(
+            folder, project, overwrite=overwrite, progress=progress, should_stop=should_stop
+        )
+    if json:
+        output.finish(
+            {
+                "command": "export-cellprofiler",
+                "status": "done",
+                "output": str(summary.folder),
+                "pipeline": str(summary.pipeline),
+                "load_data": str(summary.load_data),
+                "fields": summary.n_fields,
+                "nuclei": summary.n_nuclei,
+                "how_to_open": summary.how_to_open,
+            }
+        )
+        return
+    output.result(
+        f"{summary.n_fields} fields with {summary.n_nuclei} nuclei exported to {summary.folder}"
+    )
+    output.result(summary.how_to_open)

@@ -1,0 +1,146 @@
+"""Folders of stained fields to tables and to a CellProfiler project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_fluorgen.errors import Cancelled, InputError
+from napari_fluorgen.stack import StainedField
+from napari_fluorgen.workflow.events import FieldStarted
+from napari_fluorgen.workflow.field import StopCheck
+
+if TYPE_CHECKING:
+    from napari_fluorgen.measurement import ExportSummary
+
+Progress = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class MeasureSummary:
+    """Tables of a folder.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        The CSV files.
+    fields : tuple of str
+        Names of the fields, in the order of ``ImageNumber``.
+    objects : dict of str to int
+        Number of objects by table.
+    """
+
+    files: tuple[Path, ...]
+    fields: tuple[str, ...]
+    objects: dict[str, int]
+
+
+def stained_fields(
+    folder: str | Path,
+    *,
+    progress: Progress | None = None,
+    should_stop: StopCheck | None = None,
+) -> Iterator[StainedField]:
+    """Read the fields that `stain_batch` wrote, one at a time.
+
+    Raises
+    ------
+    InputError
+        When the folder holds none.
+    Cancelled
+        When `should_stop` returned true.
+    """
+    from napari_fluorgen.io import results
+
+    names = list_stained(folder)
+    for index, name in enumerate(names):
+        if should_stop is not None and should_stop():
+            raise Cancelled(f"Stopped after {index} of {len(names)} fields; nothing was written.")
+        field = results.read_field(folder, name)
+        if progress is not None:
+            progress(FieldStarted(field.identity, index, len(names)))
+        yield field
+
+
+def list_stained(folder: str | Path) -> list[str]:
+    """Return the names of the stained fields of a folder, at least one.
+
+    Raises
+    ------
+    InputError
+        When the folder is missing or holds none.
+    """
+    from napari_fluorgen.io import results
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: name one that `fluorgen stain` wrote.")
+    names = results.list_fields(folder)
+    if not names:
+        raise InputError(f"{folder} holds no stained field: name one that `fluorgen stain` wrote.")
+    return list(names)
+
+
+def measure_folder(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    should_stop: StopCheck | None = None,
+) -> MeasureSummary:
+    """Measure every stained field of a folder and write CellProfiler-named tables.
+
+    Parameters
+    ----------
+    folder : path
+        Written by `stain_batch`.
+    output : path
+        Folder of the CSV files.
+    overwrite : bool
+        Whether existing tables may be replaced.
+    progress : callable, optional
+        Called with a `FieldStarted` for each field.
+    should_stop : callable, optional
+        Asked before each field.
+
+    Raises
+    ------
+    InputError, OutputError, Cancelled
+        Nothing is written then.
+    """
+    from napari_fluorgen.measurement import measure_field, write_tables
+
+    names: list[str] = []
+    objects: dict[str, int] = {}
+
+    def measured() -> Iterator[Any]:
+        for field in stained_fields(folder, progress=progress, should_stop=should_stop):
+            measurements = measure_field(field)
+            names.append(field.identity.name)
+            for name, labels in measurements.labels.items():
+                objects[name] = objects.get(name, 0) + int(labels.max(initial=0))
+            yield measurements
+
+    files = write_tables(measured(), output, overwrite=overwrite)
+    return MeasureSummary(tuple(files), tuple(names), objects)
+
+
+def export_folder(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    should_stop: StopCheck | None = None,
+) -> ExportSummary:
+    """Write a CellProfiler project of every stained field of a folder.
+
+    Parameters and errors are those of `measure_folder`.
+    """
+    from napari_fluorgen.measurement import export_cellprofiler
+
+    fields = stained_fields(folder, progress=progress, should_stop=should_stop)
+    return export_cellprofiler(fields, output, overwrite=overwrite)
