@@ -214,7 +214,7 @@ def _calibration(
     metadata: dict[str, Any] = {}
     if tif.is_imagej:
         metadata = tif.imagej_metadata or {}
-    elif tif.is_shaped and tif.shaped_metadata:
+    elif tif.is_shaped and tif.shaped_metadata and _resolution_unit(tif.pages[0]) in (0, 1):
         metadata = dict(tif.shaped_metadata[0])
     unit = _MICROMETRES.get(_plain_unit(metadata.get("unit")))
     if unit is not None and resolution is not None:
@@ -250,11 +250,15 @@ def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
     return values[0], values[1]
 
 
+def _resolution_unit(page: tifffile.TiffPage) -> int:
+    tag = page.tags.get("ResolutionUnit")
+    return int(tag.value) if tag is not None else 0
+
+
 def _tag_pixel_size(
     page: tifffile.TiffPage, resolution: tuple[float, float] | None
 ) -> tuple[float, float] | None:
-    unit = page.tags.get("ResolutionUnit")
-    micrometres = {2: 25_400.0, 3: 10_000.0}.get(int(unit.value) if unit is not None else 0)
+    micrometres = {2: 25_400.0, 3: 10_000.0}.get(_resolution_unit(page))
     if micrometres is None or resolution is None:
         return None
     size = (micrometres / resolution[0], micrometres / resolution[1])

@@ -1,0 +1,296 @@
+"""Results of staining on disk: written so that napari and CellProfiler read them, and read back."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fluorgen.errors import InputError, OutputError
+from napari_fluorgen.io.atomic import atomic_path, ensure_folder
+from napari_fluorgen.io.files import natural_key, unreadable
+from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
+
+FORMATS = ("tiff", "ome-zarr")
+RUN_FILE = "run.json"
+_RESULT = "result"
+_run_lock = threading.Lock()
+
+
+def write_field(
+    field: StainedField,
+    folder: str | PathLike[str],
+    *,
+    format: str = "tiff",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write stains, nuclei masks, confidence and provenance of a field.
+
+    As TIFF, stains take the instrument's names where the field has them, else
+    ``<name>_nuclei.tif`` and so on; beside them ``labels/<name>_nuclei.tif`` (uint16, uint32 past
+    65,535 objects), ``confidence/<name>_p-nucleus.tif``, ``_p-background.tif`` and
+    ``_probability.tif`` (float32). As OME-Zarr, ``<name>.ome.zarr`` holds all of it. Either way
+    ``run.json`` gains a record of the field, last, so that a field listed there is complete.
+
+    Parameters
+    ----------
+    field : StainedField
+        The result.
+    folder : path-like
+        Made where it is missing.
+    format : {"tiff", "ome-zarr"}
+        Kind of file.
+    overwrite : bool
+        Whether files of an earlier run may be replaced.
+
+    Returns
+    -------
+    list of Path
+        Files (or the OME-Zarr folder), without ``run.json``.
+
+    Raises
+    ------
+    OutputError
+        Something exists and `overwrite` is false, or the folder cannot be written; then nothing of
+        the field is left behind.
+    """
+    if format not in FORMATS:
+        raise OutputError(f"The format '{format}' is unknown: expected {' or '.join(FORMATS)}.")
+    folder = ensure_folder(folder)
+    stem = file_stem(field.identity)
+    if format == "tiff":
+        arrays = _tiff_arrays(field, stem)
+        names = {key: name for key, (name, _) in arrays.items()}
+    else:
+        arrays = {}
+        names = {"field": f"{stem}.ome.zarr"}
+    existing = [folder / name for name in names.values() if (folder / name).exists()]
+    if existing and not overwrite:
+        raise OutputError(
+            f"{existing[0]} exists already: choose another folder, or ask for overwriting."
+        )
+    written: list[Path] = []
+    try:
+        for key, name in names.items():
+            with atomic_path(folder / name, overwrite=overwrite) as temporary:
+                if format == "tiff":
+                    write_tiff(temporary, arrays[key][1], field.pixel_size_um)
+                else:
+                    from napari_fluorgen.io.omezarr_write import write_stained_field
+
+                    write_stained_field(temporary, field)
+            written.append(folder / name)
+        previous = read_run(folder).get(field.identity.name, {})
+        update_run(folder, {field.identity.name: _record(field, format, names)})
+    except BaseException:
+        for path in written:
+            if path not in existing and path.is_file():
+                path.unlink(missing_ok=True)
+        raise
+    _drop_stale(folder, previous, names)
+    return written
+
+
+def file_stem(identity: FieldIdentity) -> str:
+    """Name of a field as part of file names on any system."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", identity.name).strip(" .") or "field"
+
+
+def smallest_labels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels as uint16, or uint32 past 65,535 objects."""
+    largest = int(labels.max(initial=0))
+    return labels.astype(np.uint16 if largest <= 0xFFFF else np.uint32, copy=False)
+
+
+def write_tiff(path: Path, image: NDArray[Any], pixel_size_um: tuple[float, float] | None) -> None:
+    """Write one plane as TIFF with deflate; ImageJ's metadata where it knows the type."""
+    import tifffile
+
+    options: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 4}}
+    imagej = image.dtype in (np.uint8, np.uint16, np.float32)
+    if imagej:
+        options |= {"imagej": True, "metadata": {"axes": "YX"}}
+    if pixel_size_um is not None:
+        y, x = pixel_size_um
+        if imagej:
+            options |= {"resolution": (1 / x, 1 / y), "metadata": {"axes": "YX", "unit": "um"}}
+        else:
+            options |= {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(path, np.ascontiguousarray(image), photometric="minisblack", **options)
+
+
+def _tiff_arrays(field: StainedField, stem: str) -> dict[str, tuple[str, NDArray[Any]]]:
+    arrays: dict[str, tuple[str, NDArray[Any]]] = {}
+    for stain, image in field.images.items():
+        name = Path(field.channel_files.get(stain) or f"{stem}_{stain}.tif").name
+        arrays[stain] = (name, image)
+    labels = smallest_labels(field.nuclei_labels)
+    arrays["labels"] = (f"labels/{stem}_nuclei.tif", labels)
+    probability = field.nuclei_probability.astype(np.float32, copy=False)
+    arrays["probability"] = (f"confidence/{stem}_probability.tif", probability)
+    for hypothesis, values in field.p_values.items():
+        name = f"confidence/{stem}_p-{hypothesis}.tif"
+        arrays[f"p-{hypothesis}"] = (name, values.astype(np.float32, copy=False))
+    return arrays
+
+
+def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[str, Any]:
+    result = {
+        "identity": asdict(field.identity),
+        "pixel_size_um": field.pixel_size_um,
+        "channel_files": dict(field.channel_files),
+        "format": format,
+        "files": dict(names),
+    }
+    return {**field.provenance, _RESULT: result}
+
+
+def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Remove files of the field that an overwritten run left and this one did not make."""
+    old = previous.get(_RESULT, {}).get("files", {})
+    for name in set(old.values()) - set(names.values()):
+        path = folder / name
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            with suppress(OSError):
+                path.unlink()
+
+
+def read_run(folder: str | PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Records of the fields in ``run.json``; empty where there is none.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    path = Path(folder) / RUN_FILE
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))["fields"]
+        if not isinstance(fields, dict):
+            raise TypeError("'fields' is no table")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:80]}): expected the record that"
+            " staining leaves; restore it, or stain into another folder."
+        ) from error
+    return fields
+
+
+def update_run(folder: str | PathLike[str], records: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Merge records of fields into ``run.json``.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of results.
+    records : mapping of str to mapping
+        JSON-ready record by field name; replaces an older one.
+
+    Raises
+    ------
+    OutputError
+        Not writable.
+    InputError
+        The present ``run.json`` is damaged.
+    """
+    path = Path(folder) / RUN_FILE
+    with _run_lock:
+        fields = read_run(folder) | {name: dict(record) for name, record in records.items()}
+        ordered = {name: fields[name] for name in sorted(fields, key=natural_key)}
+        text = json.dumps({"fields": ordered}, indent=1, ensure_ascii=False, default=_jsonable)
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def _jsonable(value: Any) -> Any:
+    """NumPy numbers and paths, as JSON has them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return str(value)
+
+
+def list_fields(folder: str | PathLike[str]) -> list[str]:
+    """Names of the fields whose results are complete in `folder`.
+
+    Raises
+    ------
+    InputError
+        ``run.json`` is damaged.
+    """
+    return [name for name, record in read_run(folder).items() if _RESULT in record]
+
+
+def read_field(folder: str | PathLike[str], name: str) -> StainedField:
+    """Read back what `write_field` wrote.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of results.
+    name : str
+        As listed by `list_fields`.
+
+    Raises
+    ------
+    InputError
+        No such field, or its files are missing or damaged.
+    """
+    folder = Path(folder)
+    records = read_run(folder)
+    record = records.get(name, {})
+    if _RESULT not in record:
+        raise InputError(
+            f"{folder} holds no result named '{name}': it has {', '.join(records) or 'none'}; "
+            "choose one of them or a folder that `fluorgen stain` wrote."
+        )
+    try:
+        result = record[_RESULT]
+        files = {key: folder / file for key, file in result["files"].items()}
+        identity = FieldIdentity(**result["identity"])
+        size = result["pixel_size_um"]
+        if result["format"] == "ome-zarr":
+            from napari_fluorgen.io.omezarr_write import read_stained_arrays
+
+            arrays = read_stained_arrays(files["field"])
+        else:
+            arrays = {key: read_tiff(path) for key, path in files.items()}
+        shapes = {array.shape for array in arrays.values()}
+        if len(shapes) > 1:
+            raise ValueError(f"its images differ in shape: {sorted(shapes)}")
+        return StainedField(
+            identity=identity,
+            pixel_size_um=None if size is None else (float(size[0]), float(size[1])),
+            images={stain: arrays[stain] for stain in STAINS if stain in arrays},
+            nuclei_probability=arrays["probability"],
+            nuclei_labels=arrays["labels"].astype(np.uint32),
+            p_values={key[2:]: array for key, array in arrays.items() if key.startswith("p-")},
+            provenance={key: value for key, value in record.items() if key != _RESULT},
+            channel_files=dict(result["channel_files"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable(folder / RUN_FILE, error) from error
+
+
+def read_tiff(path: Path) -> NDArray[Any]:
+    """One plane as `write_tiff` wrote it.
+
+    Raises
+    ------
+    InputError
+        Missing or damaged.
+    """
+    from napari_fluorgen.io.plate import open_plane
+
+    return open_plane(path).planes[0].read()

@@ -1,0 +1,223 @@
+import json
+import stat
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.errors import InputError, OutputError
+from napari_fluorgen.io import results
+from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.omezarr_write import pyramid
+from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
+
+STEM = "Assay Plate_#65_D04_T0001F002L01"
+CV_FILES = {s: f"{STEM}A{i:02d}Z01C{i:02d}.tif" for i, s in enumerate(STAINS, start=1)}
+
+
+def make_field(name="stack", shape=(30, 41), objects=3, **changes):
+    rng = np.random.default_rng(3)
+    labels = np.zeros(shape, np.uint32)
+    labels.flat[:objects] = np.arange(1, objects + 1)
+    values = {
+        "identity": FieldIdentity(name),
+        "pixel_size_um": (0.325, 0.25),
+        "images": {s: rng.integers(0, 65536, shape).astype(np.uint16) for s in STAINS},
+        "nuclei_probability": rng.random(shape, np.float32),
+        "nuclei_labels": labels,
+        "p_values": {h: rng.random(shape, np.float32) for h in ("nucleus", "background")},
+        "provenance": {"model": {"name": "m"}, "messages": ["µm"]},
+    }
+    return StainedField(**(values | changes))
+
+
+def names(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def assert_equal(a, b):
+    assert (a.identity, a.pixel_size_um, a.provenance) == (
+        b.identity,
+        b.pixel_size_um,
+        b.provenance,
+    )
+    assert dict(a.channel_files) == dict(b.channel_files)
+    assert list(a.images) == list(b.images)
+    assert a.p_values.keys() == b.p_values.keys()
+    for one, other in [
+        *((a.images[s], b.images[s]) for s in a.images),
+        *((a.p_values[h], b.p_values[h]) for h in a.p_values),
+        (a.nuclei_labels, b.nuclei_labels),
+        (a.nuclei_probability, b.nuclei_probability),
+    ]:
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("format", results.FORMATS)
+def test_round_trip(tmp_path, format):
+    fields = [make_field(), make_field("other", p_values={}, pixel_size_um=None)]
+    for field in fields:
+        results.write_field(field, tmp_path, format=format)
+    assert results.list_fields(tmp_path) == ["other", "stack"]
+    for field in fields:
+        assert_equal(results.read_field(tmp_path, field.identity.name), field)
+
+
+def test_layout_of_tiff(tmp_path):
+    written = results.write_field(make_field(), tmp_path)
+    assert names(tmp_path) == [
+        "confidence/stack_p-background.tif",
+        "confidence/stack_p-nucleus.tif",
+        "confidence/stack_probability.tif",
+        "labels/stack_nuclei.tif",
+        "run.json",
+        "stack_cytoplasm.tif",
+        "stack_lipids.tif",
+        "stack_nuclei.tif",
+    ]
+    assert sorted(str(p.relative_to(tmp_path)) for p in written) == [
+        n for n in names(tmp_path) if n != "run.json"
+    ]
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert record["fields"]["stack"]["model"] == {"name": "m"}
+
+
+def test_cellvoyager_naming_is_kept(tmp_path):
+    identity = FieldIdentity(STEM, "Assay Plate_#65", "D04", 2)
+    results.write_field(make_field(identity=identity, channel_files=CV_FILES), tmp_path)
+    assert set(CV_FILES.values()) < set(names(tmp_path))
+    assert f"labels/{STEM}_nuclei.tif" in names(tmp_path)
+
+
+@pytest.mark.parametrize(("objects", "dtype"), [(65_535, np.uint16), (65_536, np.uint32)])
+def test_masks_grow_with_their_objects(tmp_path, objects, dtype):
+    field = make_field(shape=(300, 300), objects=objects)
+    results.write_field(field, tmp_path)
+    with tifffile.TiffFile(tmp_path / "labels/stack_nuclei.tif") as tif:
+        page = tif.pages[0]
+        assert page.dtype == dtype
+        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+    np.testing.assert_array_equal(
+        results.read_field(tmp_path, "stack").nuclei_labels, field.nuclei_labels
+    )
+    from napari_fluorgen.io import read_stack
+
+    assert read_stack(tmp_path / "labels/stack_nuclei.tif").pixel_size_um == pytest.approx(
+        (0.325, 0.25), rel=1e-4
+    )
+
+
+def test_pixel_size_reaches_imagej(tmp_path):
+    results.write_field(make_field(), tmp_path)
+    with tifffile.TiffFile(tmp_path / "stack_nuclei.tif") as tif:
+        assert tif.imagej_metadata["unit"] == "um"
+        resolution = [tif.pages[0].tags[f"{a}Resolution"].value for a in "YX"]
+    assert [b / a for a, b in resolution] == pytest.approx([0.325, 0.25], rel=1e-5)
+
+
+@pytest.mark.parametrize("format", results.FORMATS)
+def test_existing_results_are_kept(tmp_path, format):
+    first, second = make_field(), make_field(provenance={"run": 2}, p_values={})
+    results.write_field(first, tmp_path, format=format)
+    with pytest.raises(OutputError, match="exists already"):
+        results.write_field(second, tmp_path, format=format)
+    assert_equal(results.read_field(tmp_path, "stack"), first)
+    results.write_field(second, tmp_path, format=format, overwrite=True)
+    assert_equal(results.read_field(tmp_path, "stack"), second)
+    assert not [n for n in names(tmp_path) if "_p-" in n or "unfinished" in n]
+
+
+def test_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
+    write = results.write_tiff
+    done = []
+
+    def full_disk(path, image, size):
+        if len(done) == 2:
+            raise OSError(28, "No space left on device")
+        done.append(path)
+        write(path, image, size)
+
+    monkeypatch.setattr(results, "write_tiff", full_disk)
+    with pytest.raises(OutputError, match="disk is full"):
+        results.write_field(make_field(), tmp_path)
+    assert names(tmp_path) == []
+    assert results.list_fields(tmp_path) == []
+
+
+def test_read_only_folder(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(stat.S_IREAD | stat.S_IEXEC)
+    try:
+        with atomic_path(folder / "probe") as probe:
+            probe.write_text("")
+    except OutputError:
+        with pytest.raises(OutputError, match="not writable"):
+            results.write_field(make_field(), folder)
+    else:
+        pytest.skip("this user may write anywhere")
+    finally:
+        folder.chmod(stat.S_IRWXU)
+
+
+def test_damaged_results_say_so(tmp_path):
+    results.write_field(make_field(), tmp_path)
+    with pytest.raises(InputError, match="no result named 'x'"):
+        results.read_field(tmp_path, "x")
+    (tmp_path / "stack_lipids.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match=r"stack_lipids\.tif"):
+        results.read_field(tmp_path, "stack")
+    (tmp_path / "stack_lipids.tif").unlink()
+    with pytest.raises(InputError, match="does not exist"):
+        results.read_field(tmp_path, "stack")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(InputError, match=r"run\.json"):
+        results.list_fields(tmp_path)
+
+
+def test_names_are_made_safe(tmp_path):
+    field = make_field("../up/a:b")
+    for path in results.write_field(field, tmp_path / "out"):
+        assert path.resolve().is_relative_to(tmp_path / "out")
+    assert results.read_field(tmp_path / "out", "../up/a:b").identity == field.identity
+
+
+def test_unknown_format(tmp_path):
+    with pytest.raises(OutputError, match="ome-zarr"):
+        results.write_field(make_field(), tmp_path, format="jpeg")
+
+
+def test_pyramid_is_mean_and_nearest():
+    image = np.arange(600 * 601, dtype=np.uint16).reshape(600, 601)
+    levels = pyramid(image)
+    assert [level.shape for level in levels] == [(600, 601), (300, 301), (150, 151)]
+    block = image[20:22, 40:42].astype(float)
+    assert levels[1][10, 20] == np.rint(block.mean())
+    assert levels[1][10, 300] == np.rint(image[20:22, 600].astype(float).mean())
+    halves = pyramid(image, labels=True)
+    np.testing.assert_array_equal(halves[2], image[::4, ::4])
+
+
+def test_ome_zarr_metadata(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    field = make_field(shape=(300, 520))
+    (path,) = results.write_field(field, tmp_path, format="ome-zarr")
+    root = zarr.open_group(path, mode="r")
+    ome = root.attrs["ome"]
+    assert root.metadata.zarr_format == 3
+    assert ome["version"] == "0.5"
+    (image,) = ome["multiscales"]
+    assert [axis["name"] for axis in image["axes"]] == ["c", "y", "x"]
+    assert [axis.get("unit") for axis in image["axes"]] == [None, "micrometer", "micrometer"]
+    for index, dataset in enumerate(image["datasets"]):
+        scale, shift = dataset["coordinateTransformations"]
+        factor = 2**index
+        assert scale["scale"] == pytest.approx([1, 0.325 * factor, 0.25 * factor])
+        # Centres of the first pixels of all levels agree with the block that they average.
+        centre = (np.arange(factor).mean()) * np.array(field.pixel_size_um)
+        assert shift["translation"] == pytest.approx([0, *centre])
+        assert root[dataset["path"]].metadata.dimension_names == ("c", "y", "x")
+    assert root["labels"].attrs["ome"]["labels"] == ["nuclei"]
+    assert "image-label" in root["labels/nuclei"].attrs["ome"]
+    assert root["labels/nuclei/0"].dtype == np.uint16
