@@ -1,0 +1,162 @@
+"""Intensity and location columns with CellProfiler's names and definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fluorgen.measurement.names import Columns
+
+FULL_SCALE = 65535
+"""CellProfiler divides uint16 images by this on reading."""
+
+
+def scale_counts(image: NDArray) -> NDArray[np.float32]:
+    """Return camera counts as CellProfiler sees them: uint16 divided by 65535, floats as is."""
+    if image.dtype == np.uint16:
+        return (image.astype(np.float64) / FULL_SCALE).astype(np.float32)
+    return image.astype(np.float32)
+
+
+def inner_boundaries(labels: NDArray) -> NDArray[np.bool_]:
+    """Return the labelled pixels with a 4-neighbour of another label (image borders are none)."""
+    edge = np.zeros(labels.shape, bool)
+    rows = labels[1:] != labels[:-1]
+    edge[1:] |= rows
+    edge[:-1] |= rows
+    columns = labels[:, 1:] != labels[:, :-1]
+    edge[:, 1:] |= columns
+    edge[:, :-1] |= columns
+    return edge & (labels > 0)
+
+
+def measure_intensity(labels: NDArray, images: Mapping[str, NDArray], count: int) -> Columns:
+    """Measure the intensity of objects in each image.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (Y, X), integer
+        Objects numbered from 1; 0 is background.
+    images : mapping of str to ndarray, shape (Y, X), float32
+        Images by CellProfiler's name, scaled to [0, 1].
+    count : int
+        Rows of the result; a number without a pixel gets NaN.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (count,), float64
+        ``Intensity_*`` and ``Location_*`` as CellProfiler's MeasureObjectIntensity; where the
+        brightest value occurs more than once, its location is the first in reading order.
+    """
+    rows, columns = np.nonzero(labels)
+    owner = labels[rows, columns].astype(np.intp) - 1
+    edge = inner_boundaries(labels)[rows, columns]
+    table: Columns = {}
+    for name, image in images.items():
+        values = image[rows, columns].astype(np.float64)
+        for key, column in _whole(owner, values, rows, columns, count).items():
+            table[f"{key}_{name}"] = column
+        for key, column in _statistics(owner[edge], values[edge], count).items():
+            table[f"Intensity_{key}Edge_{name}"] = column
+    return table
+
+
+def _statistics(owner: NDArray, values: NDArray, count: int) -> Columns:
+    """Return sum, mean, standard deviation, minimum and maximum for each owner."""
+    number = np.bincount(owner, minlength=count)[:count]
+    total = np.bincount(owner, values, minlength=count)[:count]
+    lowest, highest = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(lowest, owner, values)
+    np.maximum.at(highest, owner, values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / number
+        squares = np.bincount(owner, (values - mean[owner]) ** 2, minlength=count)[:count]
+        deviation = np.sqrt(squares / number)
+    empty = number == 0
+    lowest[empty] = highest[empty] = np.nan
+    return {
+        "IntegratedIntensity": np.where(empty, np.nan, total),
+        "MeanIntensity": mean,
+        "StdIntensity": deviation,
+        "MinIntensity": lowest,
+        "MaxIntensity": highest,
+    }
+
+
+def _whole(owner: NDArray, values: NDArray, rows: NDArray, columns: NDArray, count: int) -> Columns:
+    """Return the columns that use every pixel of an object."""
+    statistics = _statistics(owner, values, count)
+    table = {f"Intensity_{key}": column for key, column in statistics.items()}
+    number = np.bincount(owner, minlength=count)[:count]
+    # of equal values the first in reading order comes last, where the brightest is picked
+    order = np.lexsort((np.arange(values.size)[::-1], values, owner))
+    for key, fraction in (("LowerQuartile", 0.25), ("Median", 0.5), ("UpperQuartile", 0.75)):
+        table[f"Intensity_{key}Intensity"] = _quantile(values[order], number, fraction)
+    spread = np.abs(values - table["Intensity_MedianIntensity"][owner])
+    table["Intensity_MADIntensity"] = _quantile(spread[np.lexsort((spread, owner))], number, 0.5)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = statistics["IntegratedIntensity"]
+        shift = np.zeros(count)
+        for axis, position in (("X", columns), ("Y", rows)):
+            centre = np.bincount(owner, position, minlength=count)[:count] / number
+            mass = np.bincount(owner, position * values, minlength=count)[:count] / total
+            table[f"Location_CenterMassIntensity_{axis}"] = mass
+            shift += (centre - mass) ** 2
+        table["Intensity_MassDisplacement"] = np.sqrt(shift)
+    last = order[np.maximum(np.cumsum(number) - 1, 0)] if order.size else np.zeros(count, np.intp)
+    empty = number == 0
+    for axis, position in (("X", columns), ("Y", rows)):
+        brightest = position[last] if order.size else np.zeros(count)
+        table[f"Location_MaxIntensity_{axis}"] = np.where(empty, np.nan, brightest)
+    flat = np.where(empty, np.nan, 0.0)
+    table["Location_CenterMassIntensity_Z"] = flat
+    table["Location_MaxIntensity_Z"] = flat.copy()
+    return table
+
+
+def _quantile(ordered: NDArray, number: NDArray, fraction: float) -> NDArray[np.float64]:
+    """Return a quantile for each run of `ordered`; the rank is n·fraction, as in CellProfiler."""
+    result = np.full(number.size, np.nan)
+    start = np.cumsum(number) - number
+    rank = start + number * fraction
+    low = rank.astype(np.intp)
+    weight = rank - low
+    inside = low < start + number - 1
+    result[inside] = (
+        ordered[low[inside]] * (1 - weight[inside]) + ordered[low[inside] + 1] * weight[inside]
+    )
+    alone = ~inside & (number > 0)
+    result[alone] = ordered[low[alone]]
+    return result
+
+
+def measure_image_intensity(images: Mapping[str, NDArray]) -> dict[str, float]:
+    """Measure whole images as CellProfiler's MeasureImageIntensity does.
+
+    Parameters
+    ----------
+    images : mapping of str to ndarray, shape (Y, X), float32
+        Images by CellProfiler's name, scaled to [0, 1].
+    """
+    row: dict[str, float] = {}
+    for name, image in images.items():
+        values = image.ravel()
+        lower, median, upper = np.percentile(values, [25, 50, 75])
+        highest = values.max()
+        entries = {
+            "TotalIntensity": values.sum(dtype=np.float64),
+            "MeanIntensity": values.mean(dtype=np.float64),
+            "MedianIntensity": median,
+            "StdIntensity": values.std(dtype=np.float64),
+            "MADIntensity": np.median(np.abs(values - median)),
+            "MaxIntensity": highest,
+            "MinIntensity": values.min(),
+            "TotalArea": values.size,
+            "PercentMaximal": 100.0 * np.count_nonzero(values == highest) / values.size,
+            "LowerQuartileIntensity": lower,
+            "UpperQuartileIntensity": upper,
+        }
+        row |= {f"Intensity_{key}_{name}": float(value) for key, value in entries.items()}
+    return row

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.errors import InputError, OutputError
+from napari_fluorgen.measurement import export_cellprofiler
+from napari_fluorgen.measurement.export import mask_for_cellprofiler
+from napari_fluorgen.stack import FieldIdentity
+
+
+def _rows(path):
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_file_of_the_table_exists_and_holds_the_field(drawn_field, tmp_path):
+    fields = [drawn_field("a"), drawn_field("b", site=2, seed=1)]
+    summary = export_cellprofiler(iter(fields), tmp_path / "export")
+    assert (summary.n_fields, summary.n_nuclei) == (2, 10)
+    assert "fluorgen.cppipe" in summary.how_to_open
+    rows = _rows(summary.load_data)
+    assert len(rows) == 2
+    for row, field in zip(rows, fields, strict=True):
+        for key, file in row.items():
+            if "FileName" in key:
+                path = summary.folder / row[key.replace("FileName", "PathName")] / file
+                assert path.is_file()
+        image = tifffile.imread(summary.folder / "images" / row["Image_FileName_Bodipy"])
+        np.testing.assert_array_equal(image, field.images["lipids"])
+        assert image.dtype == np.uint16
+        mask = tifffile.imread(summary.folder / "masks" / row["Image_ObjectsFileName_Nuclei"])
+        np.testing.assert_array_equal(mask, field.nuclei_labels)
+        assert mask.dtype == np.uint16
+        name = row["Image_FileName_Confidence"]
+        confidence = tifffile.imread(summary.folder / "confidence" / name)
+        assert confidence.dtype == np.float32
+    assert rows[1]["Metadata_Site"] == "2"
+    assert not summary.load_data.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert "Default Input Folder" in (summary.folder / "README.txt").read_text()
+
+
+def test_cellvoyager_names_stay(drawn_field, tmp_path):
+    field = drawn_field("a")
+    summary = export_cellprofiler([field], tmp_path / "export")
+    written = {path.name for path in (summary.folder / "images").iterdir()}
+    assert written == set(field.channel_files.values())
+
+
+def test_objects_are_listed_with_label_and_confidence(drawn_field, tmp_path):
+    field = drawn_field("a")
+    gapped = replace(field, nuclei_labels=field.nuclei_labels * 7)
+    summary = export_cellprofiler([gapped], tmp_path / "export")
+    rows = _rows(summary.folder / "nuclei_objects.csv")
+    assert [row["ObjectNumber"] for row in rows] == list("12345")
+    assert [row["Label"] for row in rows] == ["7", "14", "21", "28", "35"]
+    assert {row["Confidence_Decision"] for row in rows} == {"accept"}
+    mask = tifffile.imread(summary.folder / "masks" / "a_Nuclei.tif")
+    np.testing.assert_array_equal(mask, field.nuclei_labels)
+
+
+def test_pipelines_are_well_formed(drawn_field, tmp_path):
+    summary = export_cellprofiler([drawn_field()], tmp_path / "export")
+    for name, table in (
+        ("fluorgen.cppipe", "load_data.csv"),
+        ("fluorgen_masks.cppipe", "load_data_masks.csv"),
+    ):
+        lines = (summary.folder / name).read_text().splitlines()
+        modules = [line for line in lines if "module_num:" in line]
+        assert f"ModuleCount:{len(modules)}" in lines
+        assert f"    Name of the file:{table}" in lines
+        assert "    Select images to measure:Hoechst, Bodipy, CellTrackerRed, Confidence" in lines
+        for number, line in enumerate(modules, 1):
+            assert f"[module_num:{number}|" in line
+    # droplets of 0.8 to 12 µm at 0.325 µm a pixel
+    text = summary.pipeline.read_text()
+    assert "    Typical diameter of objects, in pixel units (Min,Max):2,37\n" in text
+
+
+def test_without_confidence_everywhere_the_column_is_left_out(drawn_field, tmp_path):
+    fields = [drawn_field("a"), drawn_field("b", site=2, confidence=False)]
+    summary = export_cellprofiler(fields, tmp_path / "export")
+    assert "Image_FileName_Confidence" not in _rows(summary.load_data)[0]
+    assert "Confidence" not in summary.pipeline.read_text()
+
+
+def test_names_without_an_instrument(drawn_field, tmp_path):
+    field = replace(drawn_field(), identity=FieldIdentity("0042"), channel_files={})
+    row = _rows(export_cellprofiler([field], tmp_path / "export").load_data)[0]
+    assert row["Image_FileName_Hoechst"] == "0042_nuclei.tif"
+    assert row["Metadata_Field"] == "field_0042"
+
+
+def test_an_existing_folder_is_kept_unless_asked(drawn_field, tmp_path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    export_cellprofiler([drawn_field("a")], folder)
+    with pytest.raises(OutputError, match="exists"):
+        export_cellprofiler([drawn_field("b")], folder)
+    assert (folder / "masks" / "a_Nuclei.tif").is_file()
+    export_cellprofiler([drawn_field("b")], folder, overwrite=True)
+    assert not (folder / "masks" / "a_Nuclei.tif").exists()
+
+
+def test_overwriting_never_deletes_other_files(drawn_field, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="other files"):
+        export_cellprofiler([drawn_field()], tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("float", "camera counts"),
+        ("twice", "different names"),
+        ("none", "no stained field"),
+    ],
+)
+def test_a_failure_leaves_nothing(drawn_field, tmp_path, change, words):
+    field = drawn_field()
+    fields = {
+        "float": [
+            replace(field, images={k: v.astype(np.float32) for k, v in field.images.items()})
+        ],
+        "twice": [field, field],
+        "none": [],
+    }[change]
+    with pytest.raises(InputError, match=words):
+        export_cellprofiler(fields, tmp_path / "export")
+    assert not list(tmp_path.iterdir())
+
+
+def test_mask_types_that_cellprofiler_reads():
+    few, many = np.zeros((300, 300), np.int64), np.arange(90_000).reshape(300, 300)
+    assert mask_for_cellprofiler(few).dtype == np.uint16
+    assert mask_for_cellprofiler(many).dtype == np.uint32

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from napari_fluorgen.errors import OutputError
+from napari_fluorgen.measurement import measure_field, write_tables
+from napari_fluorgen.measurement.writing import CsvTable
+
+
+def _rows(path):
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_fields_are_numbered_and_values_come_back_exactly(drawn_field, tmp_path):
+    first = measure_field(drawn_field("a"))
+    second = measure_field(drawn_field("b", site=2, seed=1))
+    paths = write_tables(iter([first, second]), tmp_path / "tables")
+    assert [path.name for path in paths] == [
+        "Image.csv",
+        "Nuclei.csv",
+        "Cells.csv",
+        "Cytoplasm.csv",
+        "LipidDroplets.csv",
+    ]
+    rows = _rows(paths[1])
+    assert [row["ImageNumber"] for row in rows] == ["1"] * 5 + ["2"] * 5
+    written = [float(row["Intensity_StdIntensity_Bodipy"]) for row in rows[5:]]
+    np.testing.assert_array_equal(written, second.tables["Nuclei"]["Intensity_StdIntensity_Bodipy"])
+    assert list(rows[0])[:2] == ["ImageNumber", "ObjectNumber"]
+    assert not paths[0].read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+def test_fields_with_and_without_confidence_share_a_table(drawn_field, tmp_path):
+    fields = [drawn_field("a", confidence=False), drawn_field("b")]
+    paths = write_tables([measure_field(field, objects=("nuclei",)) for field in fields], tmp_path)
+    rows = _rows(paths[1])
+    assert [row["Confidence_Decision"] for row in rows] == [""] * 5 + ["accept"] * 5
+
+
+def test_nothing_is_overwritten_unless_asked(drawn_field, tmp_path):
+    measured = measure_field(drawn_field(), objects=("nuclei",))
+    (tmp_path / "Nuclei.csv").write_text("mine")
+    with pytest.raises(OutputError, match="exists"):
+        write_tables(measured, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["Nuclei.csv"]
+    assert (tmp_path / "Nuclei.csv").read_text() == "mine"
+    write_tables(measured, tmp_path, overwrite=True)
+    assert len(_rows(tmp_path / "Nuclei.csv")) == 5
+
+
+def test_a_failure_half_way_leaves_nothing(drawn_field, tmp_path):
+    def fields():
+        yield measure_field(drawn_field(), objects=("nuclei",))
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_tables(fields(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_with_commas_and_quotes_survives(tmp_path):
+    table = CsvTable(tmp_path / "t.csv")
+    table.append({"name": np.array(['a,"b"']), "value": np.array([0.1])})
+    table.append({"name": np.array(["c"]), "more": np.array([np.nan])})
+    assert _rows(tmp_path / "t.csv") == [
+        {"name": 'a,"b"', "value": "0.1", "more": ""},
+        {"name": "c", "value": "", "more": "nan"},
+    ]
