@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ class Model:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: _plain(arrays[name]) for name in arrays.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
             raise ModelError(_damaged(path, "is no table of calibration scores")) from error
 
     def network(self, stain: str) -> nn.Module:

@@ -61,14 +61,14 @@ class StainRange(_Frozen):
         """Camera counts of a network output in [0, 1], rounded, clipped to 0..65535."""
         counts = np.asarray(stain, np.float32) * np.float32(self.maximum - self.minimum)
         counts += np.float32(self.minimum)
-        return np.clip(np.rint(counts, out=counts), 0, 65535, out=counts).astype(np.uint16)
+        return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
 
     def from_counts(self, counts: ArrayLike) -> NDArray[np.float32]:
         """Network scale of camera counts, clipped to [0, 1]."""
         scaled = (np.asarray(counts, np.float32) - np.float32(self.minimum)) / np.float32(
             self.maximum - self.minimum
         )
-        return np.clip(scaled, 0, 1, out=scaled)
+        return np.clip(scaled, np.float32(0), np.float32(1))
 
 
 class NucleiSettings(_Frozen):

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from napari_fluorgen import models
+from napari_fluorgen.errors import ModelError, OutputError
+from napari_fluorgen.models import Model, save_package
+
+from .conftest import CARD, make_networks, make_package, make_spec
+
+
+def test_reads_back_what_was_saved(package, model, calibration):
+    spec = make_spec()
+    assert model.spec == spec
+    assert model.card == CARD
+    for name, network in make_networks(spec).items():
+        again = model.network(name)
+        assert not again.training
+        assert model.network(name) is again
+        for key, value in network.state_dict().items():
+            assert torch.equal(again.state_dict()[key], value)
+    assert set(model.networks()) == {"nuclei", "lipids", "cytoplasm"}
+    assert model.calibration["meta"] == calibration["meta"]
+    for name in ("nucleus", "background"):
+        np.testing.assert_array_equal(model.calibration[name], calibration[name])
+        assert model.calibration[name].dtype == np.float32
+    assert {p.name for p in package.iterdir()} == {
+        "README.md",
+        "rdf.yaml",
+        "calibration.npz",
+        "networks.onnx",
+        "input.npy",
+        *(f"output_{n}.npy" for n in spec.output_names),
+        *(f"{n}.safetensors" for n in spec.stains),
+    }
+
+
+def test_digest_is_that_of_the_weights(package, model, tmp_path):
+    total = b"".join(
+        (package / f"{stain}.safetensors").read_bytes()
+        for stain in ("nuclei", "lipids", "cytoplasm")
+    )
+    assert model.digest == hashlib.sha256(total).hexdigest()
+    other = make_package(tmp_path / "other", make_spec("other", description="Same weights."))
+    assert Model(other).digest == model.digest
+    assert Model(other).calibration is None
+
+
+def test_stored_outputs_are_those_of_the_networks(model):
+    x, expected = model.test_tensors()
+    assert x.shape == (1, 7, 64, 64)
+    with torch.no_grad():
+        nuclei = model.network("nuclei")(torch.from_numpy(x))
+        lipids = model.network("lipids")(torch.from_numpy(x))
+    probability = torch.exp(nuclei.logits[:, 1:] - torch.logsumexp(nuclei.logits, 1, keepdim=True))
+    np.testing.assert_allclose(expected["nuclei"], nuclei.stain, atol=1e-6)
+    np.testing.assert_allclose(expected["lipids"], lipids, atol=1e-6)
+    np.testing.assert_allclose(expected["nuclei_probability"], probability, atol=1e-6)
+
+
+def test_is_a_valid_bioimageio_model(package):
+    spec = pytest.importorskip("bioimageio.spec")
+    with spec.ValidationContext(perform_io_checks=True):
+        description = spec.load_description(package / "rdf.yaml")
+    assert isinstance(description, spec.model.v0_5.ModelDescr), description.validation_summary
+    assert description.validation_summary.status in ("valid-format", "passed")
+    assert [str(o.id) for o in description.outputs] == list(make_spec().output_names)
+
+
+def test_onnx_computes_the_same_at_other_sizes(package, model):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(
+        package / "networks.onnx", providers=["CPUExecutionProvider"]
+    )
+    assert [i.name for i in session.get_inputs()] == ["brightfield"]
+    assert [o.name for o in session.get_outputs()] == list(model.spec.output_names)
+    network = model.combined()
+    for shape in [(1, 7, 64, 64), (2, 7, 80, 112)]:
+        x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(x))
+        for a, b in zip(session.run(None, {"brightfield": x}), expected, strict=True):
+            assert a.shape == (shape[0], 1, *shape[2:])
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_saving_leaves_the_networks_alone(tmp_path):
+    spec = make_spec()
+    networks = {name: network.bfloat16() for name, network in make_networks(spec).items()}
+    x = np.zeros((1, 7, 64, 64), np.float32)
+    folder = save_package(tmp_path / "half", spec, networks, test_input=x, card=CARD)
+    assert all(n.training and n.head.weight.dtype == torch.bfloat16
+               for name, n in networks.items() if name != "nuclei")  # fmt: skip
+    assert {p.dtype for p in Model(folder).network("nuclei").parameters()} == {torch.float32}
+
+
+def test_package_of_one_stain(tmp_path):
+    whole = make_spec()
+    spec = make_spec(
+        "lipids-only",
+        architectures={"lipids": whole.architectures["lipids"]},
+        outputs={"lipids": whole.outputs["lipids"]},
+    )
+    model = Model(make_package(tmp_path / "one", spec))
+    assert models.test_model(model).passed
+    with pytest.raises(ModelError, match="no network for 'nuclei'"):
+        model.network("nuclei")
+
+
+def test_nothing_is_overwritten_unless_asked(tmp_path):
+    folder = make_package(tmp_path / "tiny", make_spec())
+    before = Model(folder).spec
+    changed = make_spec(version="0.2.0")
+    with pytest.raises(OutputError, match="exists"):
+        make_package(folder, changed)
+    assert Model(folder).spec == before
+    make_package(folder, changed, overwrite=True)
+    assert Model(folder).spec.version == "0.2.0"
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("shape", [(7, 64, 64), (1, 5, 64, 64), (1, 7, 60, 64)])
+def test_refuses_wrong_test_input(tmp_path, shape):
+    spec = make_spec()
+    with pytest.raises(ModelError, match="test input"):
+        save_package(
+            tmp_path / "p", spec, make_networks(spec), test_input=np.zeros(shape), card=CARD
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_networks_that_do_not_fit(tmp_path):
+    spec = make_spec()
+    networks = make_networks(spec)
+    x = np.zeros((1, 7, 64, 64), np.float32)
+    swapped = networks | {"lipids": networks["nuclei"]}
+    with pytest.raises(ModelError, match="lipids network does not have"):
+        save_package(tmp_path / "p", spec, swapped, test_input=x, card=CARD)
+    del networks["lipids"]
+    with pytest.raises(ModelError, match="got networks for"):
+        save_package(tmp_path / "p", spec, networks, test_input=x, card=CARD)
+
+
+@pytest.fixture
+def copy(package, tmp_path):
+    return shutil.copytree(package, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "name", ["nuclei.safetensors", "calibration.npz", "input.npy", "output_lipids.npy"]
+)
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "text"])
+def test_damaged_files_give_one_sentence(copy, name, damage):
+    path = copy / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(
+            {"empty": b"", "truncated": content[: len(content) // 2], "text": b"words"}[damage]
+        )
+    model = Model(copy)
+    if name == "calibration.npz" and damage == "missing":
+        assert model.calibration is None
+        return
+    with pytest.raises(ModelError, match=name) as caught:
+        _ = (model.networks(), model.calibration, model.test_tensors(), model.digest)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_shape_are_refused(copy):
+    from safetensors.torch import save
+
+    path = copy / "lipids.safetensors"
+    path.write_bytes(save({"head.weight": torch.zeros(1)}))
+    record = yaml.safe_load((copy / "rdf.yaml").read_text())
+    for entry in record["attachments"]:
+        if entry["source"] == path.name:
+            entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (copy / "rdf.yaml").write_text(yaml.safe_dump(record))
+    with pytest.raises(ModelError, match="does not hold the weights"):
+        Model(copy).network("lipids")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no BioImage.IO model description"),
+        ("{", "not readable YAML"),
+        ("- a\n", "no BioImage.IO model description"),
+        ("!!python/object/apply:os.mkdir ['ran']", "not readable YAML"),
+        ("name: x\n", "another program"),
+        ("config: {fluorgen: {name: x}}\n", "config.fluorgen is invalid at"),
+    ],
+)
+def test_damaged_descriptions_give_one_sentence(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rdf.yaml").write_text(text)
+    with pytest.raises(ModelError, match=message) as caught:
+        Model(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_report_of_a_model_that_computes_otherwise(copy):
+    assert models.test_model(Model(copy)).passed
+    path = copy / "output_lipids.npy"
+    np.save(path, np.load(path) + 0.01)
+    report = models.test_model(Model(copy))
+    assert not report.passed
+    assert report.deviations["lipids"] == pytest.approx(0.01, abs=1e-5)
+    assert report.deviations["nuclei"] < 1e-4
+    np.save(path, np.load(path) * np.nan)
+    assert not models.test_model(Model(copy)).passed
