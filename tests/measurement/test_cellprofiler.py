@@ -1,0 +1,141 @@
+"""The exported folder in the real CellProfiler (``FLUORGEN_CELLPROFILER``: program or python)."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_fluorgen.measurement import export_cellprofiler, measure_field, write_tables
+from napari_fluorgen.stack import FieldIdentity
+
+pytestmark = [pytest.mark.cellprofiler, pytest.mark.slow, pytest.mark.timeout(900)]
+
+# which of several brightest pixels, and the direction of a round object, are arbitrary
+TIES = ("Location_MaxIntensity_", "AreaShape_Orientation")
+
+
+@pytest.fixture(scope="module")
+def command() -> list[str]:
+    program = os.environ.get("FLUORGEN_CELLPROFILER")
+    if not program:
+        pytest.skip("FLUORGEN_CELLPROFILER does not name a CellProfiler program or its python")
+    if Path(program).name.startswith("python"):
+        return [program, "-m", "cellprofiler"]
+    return [program]
+
+
+def run(command: list[str], pipeline: Path, folder: Path, output: Path) -> dict[str, list[dict]]:
+    arguments = ["-c", "-r", "-p", pipeline, "-i", folder, "-o", output]
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
+    assert (output / "Image.csv").is_file(), done.stderr[-3000:]
+    tables = {}
+    for path in output.glob("*.csv"):
+        with path.open(newline="", encoding="utf-8") as stream:
+            tables[path.stem] = list(csv.DictReader(stream))
+    for row in tables["Image"]:
+        errors = {key: value for key, value in row.items() if key.startswith("ModuleError_")}
+        assert set(errors.values()) <= {"0", "0.0"}, errors
+    return tables
+
+
+def built_in(fields, folder: Path) -> dict[str, list[dict]]:
+    tables = {}
+    for path in write_tables(map(measure_field, fields), folder):
+        with path.open(newline="", encoding="utf-8") as stream:
+            tables[path.stem] = list(csv.DictReader(stream))
+    return tables
+
+
+def differing(ours: list[dict], theirs: list[dict]) -> list[str]:
+    assert len(ours) == len(theirs)
+    names = []
+    for name in ours[0].keys() & theirs[0].keys():
+        pairs = [(a[name], b[name]) for a, b in zip(ours, theirs, strict=True)]
+        try:
+            numbers = np.array([[float(value or "nan") for value in pair] for pair in pairs])
+            equal = np.allclose(*numbers.T, rtol=1e-6, atol=1e-6, equal_nan=True)
+        except ValueError:
+            equal = all(a == b for a, b in pairs)
+        if not equal and not any(tie in name for tie in TIES):
+            names.append(name)
+    return sorted(names)
+
+
+@pytest.fixture
+def fields(drawn_field):
+    """A CellVoyager field, one with gaps in its labels and a difficult name, an empty one."""
+    second = drawn_field("b", site=2, seed=1)
+    second = replace(
+        second,
+        identity=FieldIdentity("zweite Aufnahme #2 µm", plate="00123", well="12E5", site=2),
+        nuclei_labels=second.nuclei_labels * 3,
+        channel_files={},
+    )
+    empty = drawn_field("c", site=3, seed=2)
+    empty = replace(empty, nuclei_labels=np.zeros_like(empty.nuclei_labels))
+    return [drawn_field("a"), second, empty]
+
+
+def test_the_export_runs_and_counts_the_same_nuclei(command, fields, tmp_path):
+    summary = export_cellprofiler(fields, tmp_path / "ünï code" / "export")
+    theirs = run(command, summary.pipeline, summary.folder, tmp_path / "out")
+    assert [float(row["Count_Nuclei"]) for row in theirs["Image"]] == [5, 5, 0]
+    assert [row["Metadata_Plate"] for row in theirs["Image"]] == [
+        "Plate 1",
+        "plate_00123",
+        "Plate 1",
+    ]
+    assert theirs["Image"][1]["Metadata_Well"] == "well_12E5"
+    ours = built_in(fields, tmp_path / "tables")
+    for name in ("Nuclei", "Cytoplasm"):
+        assert differing(ours[name], theirs[name]) == []
+        assert set(theirs[name][0]) <= set(ours[name][0])
+    # the droplets are CellProfiler's own, so only the cells themselves compare
+    cells = [name for name in differing(ours["Cells"], theirs["Cells"]) if "Droplets" not in name]
+    assert cells == []
+    assert set(theirs["Cells"][0]) == set(ours["Cells"][0])
+    droplets = [float(row["Count_LipidDroplets"]) for row in theirs["Image"]]
+    assert droplets == pytest.approx([18, 18, 18], abs=4)
+
+
+def test_masks_of_all_objects_give_the_tables_that_are_built_in(command, fields, tmp_path):
+    summary = export_cellprofiler(fields, tmp_path / "export")
+    pipeline = summary.folder / "fluorgen_masks.cppipe"
+    theirs = run(command, pipeline, summary.folder, tmp_path / "out")
+    ours = built_in(fields, tmp_path / "tables")
+    for name in ("Nuclei", "Cells", "Cytoplasm", "LipidDroplets"):
+        assert differing(ours[name], theirs[name]) == []
+    counts = [name for name in theirs["Image"][0] if name.startswith("Count_")]
+    assert len(counts) == 4
+    for name in counts:
+        assert [float(row[name]) for row in ours["Image"]] == [
+            float(row[name]) for row in theirs["Image"]
+        ]
+
+
+def test_more_than_65535_objects_arrive(command, drawn_field, tmp_path):
+    field = drawn_field(shape=(600, 600), nuclei=(), confidence=False)
+    rows, columns = np.mgrid[:600, :600]
+    grid = (rows % 2 == 0) & (columns % 2 == 0)
+    labels = np.zeros((600, 600), np.uint32)
+    labels[grid] = np.arange(1, grid.sum() + 1)
+    assert labels.max() == 90_000
+    summary = export_cellprofiler([replace(field, nuclei_labels=labels)], tmp_path / "export")
+    text = summary.pipeline.read_text()
+    # counting is enough: the load module, then the spreadsheet
+    head, *modules = text.split("\n\n")
+    chosen = [modules[0], modules[-1].replace(f"module_num:{len(modules)}|", "module_num:2|")]
+    head = head.replace(f"ModuleCount:{len(modules)}", "ModuleCount:2")
+    short = tmp_path / "count.cppipe"
+    short.write_text("\n\n".join([head, *chosen]))
+    theirs = run(command, short, summary.folder, tmp_path / "out")
+    assert float(theirs["Image"][0]["Count_Nuclei"]) == 90_000
