@@ -1,0 +1,1 @@
+"""The dock widgets: layout and wiring only."""

@@ -1,0 +1,188 @@
+"""Building blocks that make the docks look and behave alike."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_fluorgen.widgets.presenters.layers import LayerSpec
+
+WIDTH = 320
+"""Width in pixels that every dock fits."""
+
+# White on this blue has a contrast of 5:1, in the dark and in the light theme.
+_MAIN = (
+    "QPushButton {background-color: #0072B2; color: white; font-weight: bold; padding: 6px;}"
+    "QPushButton:hover {background-color: #0A86CB;}"
+    "QPushButton:focus {border: 2px solid #E69F00;}"
+    "QPushButton:disabled {background-color: rgba(120, 120, 120, 0.35); color: #999999;}"
+)
+_AMBER = (
+    "QLabel {border-left: 4px solid #E69F00; background-color: rgba(230, 159, 0, 0.16);"
+    " padding: 4px 6px;}"
+)
+
+
+class Dock(QScrollArea):
+    """A dock that scrolls when it is short and never needs more than `WIDTH` pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        body = QWidget()
+        self.body = QVBoxLayout(body)
+        self.body.setContentsMargins(8, 6, 8, 6)
+        self.body.setSpacing(6)
+        self.setWidget(body)
+        self.setMinimumWidth(WIDTH - 40)
+
+    def finish(self) -> None:
+        """Push everything to the top once all rows are added."""
+        self.body.addStretch(1)
+
+
+def text(content: str = "", *, selectable: bool = False) -> QLabel:
+    """Make a paragraph that wraps; empty paragraphs take no room."""
+    label = QLabel(content)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    # An ignored width lets long words (file names) shrink the text, not widen the dock.
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    if selectable:
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setVisible(bool(content))
+    return label
+
+
+def amber(content: str = "") -> QLabel:
+    """Make a paragraph that asks for attention."""
+    label = text(content, selectable=True)
+    label.setStyleSheet(_AMBER)
+    return label
+
+
+def say(label: QLabel, content: str) -> None:
+    """Set a paragraph and hide it when there is nothing to say."""
+    label.setText(content)
+    label.setVisible(bool(content))
+
+
+def main_button(title: str, tooltip: str) -> QPushButton:
+    """Make the one main button of a dock."""
+    button = button_for(title, tooltip)
+    button.setStyleSheet(_MAIN)
+    return button
+
+
+def button_for(title: str, tooltip: str) -> QPushButton:
+    """Make a button that is reached with the keyboard."""
+    button = QPushButton(title)
+    button.setToolTip(tooltip)
+    button.setAutoDefault(True)
+    return button
+
+
+def combo(tooltip: str) -> QComboBox:
+    """Make a list to choose from that does not grow with its longest entry."""
+    box = QComboBox()
+    box.setToolTip(tooltip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(10)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def fill(box: QComboBox, entries: Iterable[tuple[str, Any]], keep: bool = True) -> None:
+    """Replace the entries of a list; the chosen one stays where it still exists."""
+    before = box.currentData()
+    box.blockSignals(True)
+    box.clear()
+    for title, data in entries:
+        box.addItem(title, data)
+        box.setItemData(box.count() - 1, title, Qt.ItemDataRole.ToolTipRole)
+    if keep:
+        choose(box, before)
+    box.blockSignals(False)
+
+
+def choose(box: QComboBox, data: Any) -> bool:
+    """Select the entry with this data; False where there is none."""
+    for index in range(box.count()):
+        if box.itemData(index) == data:
+            box.setCurrentIndex(index)
+            return True
+    return False
+
+
+def form() -> QFormLayout:
+    """Make rows of a title and a control."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    return layout
+
+
+class Advanced(QWidget):
+    """Settings that most people never touch, closed at first."""
+
+    def __init__(self, title: str = "Advanced") -> None:
+        super().__init__()
+        self.toggle = QToolButton()
+        self.toggle.setText(title)
+        self.toggle.setCheckable(True)
+        self.toggle.setArrowType(Qt.ArrowType.RightArrow)
+        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.toggle.setStyleSheet("QToolButton {border: none; background: transparent;}")
+        self._content = QWidget()
+        self.rows = form()
+        self._content.setLayout(self.rows)
+        self._content.setVisible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.toggle)
+        layout.addWidget(self._content)
+        self.toggle.toggled.connect(self._show)
+
+    def _show(self, opened: bool) -> None:
+        self.toggle.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self._content.setVisible(opened)
+
+
+def add_layer(viewer: Any, spec: LayerSpec) -> Any:
+    """Add a described layer to the viewer and return it."""
+    add = viewer.add_labels if spec.kind == "labels" else viewer.add_image
+    layer = add(spec.data, **spec.kwargs)
+    for name, value in spec.attributes.items():
+        setattr(layer, name, value)
+    return layer
+
+
+def listen(dock: QObject, emitter: Any, method: Callable[[], Any]) -> None:
+    """Call a method of a dock at a napari event, until the dock is gone."""
+    reference = weakref.WeakMethod(method)
+
+    def callback(event: Any = None) -> None:
+        found = reference()
+        if found is not None:
+            found()
+
+    emitter.connect(callback)
+    dock.destroyed.connect(lambda *_: emitter.disconnect(callback))

@@ -1,0 +1,105 @@
+"""Run work in napari's worker threads and bring its news back to the window."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import ErrorNotification, notification_manager, show_error
+from qtpy.QtCore import QObject
+
+from napari_fluorgen.errors import FluorgenError
+from napari_fluorgen.widgets.steps import Outcome, Steps, StopCheck, guarded
+
+
+class Job(QObject):
+    """One piece of work in a thread, tied to the life of a dock.
+
+    All callbacks run in the main thread and none after the dock is gone.
+
+    Parameters
+    ----------
+    dock : QObject
+        Owner; when it is destroyed the work is told to stop.
+    work : callable
+        Takes a ``should_stop`` check and returns a generator (see `napari_fluorgen.widgets.steps`).
+    on_value : callable
+        Called with what the generator returned.
+    on_event : callable, optional
+        Called with each yielded event.
+    on_error : callable, optional
+        Called with the exception; the default shows it as a notification.
+    on_finished : callable, optional
+        Called last, with whether the work was stopped by the user.
+    description : str, optional
+        Shown with a progress bar in napari's activity dock.
+    """
+
+    def __init__(
+        self,
+        dock: QObject,
+        work: Callable[[StopCheck], Steps],
+        *,
+        on_value: Callable[[Any], None],
+        on_event: Callable[[Any], None] | None = None,
+        on_error: Callable[[Exception], None] | None = None,
+        on_finished: Callable[[bool], None] | None = None,
+        description: str | None = None,
+    ) -> None:
+        super().__init__(dock)
+        self._on_value = on_value
+        self._on_event = on_event
+        self._on_error = on_error or report
+        self._on_finished = on_finished
+        self._stop = stop = threading.Event()
+        self._worker = worker = create_worker(
+            guarded,
+            lambda: work(stop.is_set),
+            _start_thread=False,
+            _ignore_errors=True,
+            _progress={"desc": description} if description else None,
+        )
+        worker.yielded.connect(self._event)
+        worker.returned.connect(self._returned)
+        worker.finished.connect(self._finished)
+        # Plain Python callables: they still work while Qt takes the dock apart.
+        dock.destroyed.connect(stop.set)
+        dock.destroyed.connect(worker.quit)
+        worker.start()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the work was told to stop."""
+        return self._stop.is_set()
+
+    def cancel(self) -> None:
+        """Stop at the next step; later news is dropped."""
+        self._stop.set()
+        self._worker.quit()
+
+    def _event(self, event: Any) -> None:
+        if self._on_event is not None and event is not None and not self.cancelled:
+            self._on_event(event)
+
+    def _returned(self, outcome: Outcome) -> None:
+        if self.cancelled or outcome.cancelled:
+            return
+        if outcome.error is not None:
+            self._on_error(outcome.error)
+        else:
+            self._on_value(outcome.value)
+
+    def _finished(self) -> None:
+        if self._on_finished is not None:
+            self._on_finished(self.cancelled)
+        self.deleteLater()
+
+
+def report(error: Exception) -> None:
+    """Show an error as a notification: one sentence, or with a traceback to open if unexpected."""
+    if isinstance(error, FluorgenError):
+        show_error(str(error))
+    else:
+        notification_manager.dispatch(ErrorNotification(error))

@@ -1,0 +1,264 @@
+"""*Load stacks*: choose a file, a folder, or a field of a plate."""
+
+# ruff: noqa: N802 - these methods override Qt's
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+)
+
+from napari_fluorgen.errors import FluorgenError
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.job import Job, report
+from napari_fluorgen.widgets.docks.well_grid import WellGridView
+from napari_fluorgen.widgets.opening import Opened, open_path, resident, results_as_layers
+from napari_fluorgen.widgets.presenters.layers import record_of, stack_layers
+from napari_fluorgen.widgets.presenters.plate import (
+    describe_stack,
+    problem_text,
+    stained_wells,
+    well_grid,
+)
+from napari_fluorgen.widgets.presenters.results import find_runs
+from napari_fluorgen.widgets.steps import Steps, StopCheck, once
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_fluorgen.io import Plate
+
+_EMPTY = (
+    "Choose the folder of a plate or of one stack, or a TIFF file; you can also drop it here. "
+    "No data at hand? Open the sample."
+)
+
+
+class LoadDock(common.Dock):
+    """Reads stacks and shows plates as a grid of wells."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.plate: Plate | None = None
+        self._wish = 0  # counts what the user asked for; an older answer is dropped
+        self._field_layers: list[Any] = []
+        self._build()
+        self.setAcceptDrops(True)
+        common.listen(self, self.viewer.layers.events.inserted, self._mark_wells)
+        common.listen(self, self.viewer.layers.events.removed, self._mark_wells)
+
+    def _build(self) -> None:
+        self.folder_button = common.main_button(
+            "Choose folder…", "A plate, a folder of planes of one stack, an OME-Zarr, or results"
+        )
+        self.file_button = common.button_for("File…", "A TIFF file with the planes of one stack")
+        self.sample_button = common.button_for(
+            "Open sample", "Two simulated fields of adipocytes with their true stains"
+        )
+        self.hint = common.text(_EMPTY)
+        self.status = common.text()
+        self.title = common.text()
+        self.grid = WellGridView()
+        self.sites = QListWidget()
+        self.sites.setFixedWidth(72)
+        self.sites.setToolTip("Sites (fields of view) of the chosen well; click to load one")
+        self.sites.setAccessibleName("Sites of the well")
+        self.site_title = QLabel("Sites")
+        self.replace = QCheckBox("Close the field shown before")
+        self.replace.setChecked(True)
+        self.replace.setToolTip(
+            "Removes the brightfield of the last field unless it was stained; results stay, hidden"
+        )
+        self.line = common.text(selectable=True)
+        self.problems = common.amber()
+
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.folder_button, 2)
+        buttons.addWidget(self.file_button, 1)
+        plate = QHBoxLayout()
+        plate.setSpacing(6)
+        plate.addWidget(self.grid, 1, Qt.AlignmentFlag.AlignTop)
+        beside = QVBoxLayout()
+        beside.addWidget(self.site_title)
+        beside.addWidget(self.sites, 1)
+        plate.addLayout(beside)
+        self.body.addLayout(buttons)
+        for widget in (self.hint, self.sample_button, self.status, self.title):
+            self.body.addWidget(widget)
+        self.body.addLayout(plate)
+        for widget in (self.replace, self.line, self.problems):
+            self.body.addWidget(widget)
+        self.finish()
+        self._show_plate(None)
+
+        self.folder_button.clicked.connect(self._choose_folder)
+        self.file_button.clicked.connect(self._choose_file)
+        self.sample_button.clicked.connect(self._open_sample)
+        self.grid.picked.connect(self._pick_well)
+        self.sites.itemClicked.connect(self._pick_site)
+        self.sites.itemActivated.connect(self._pick_site)
+
+    # what the user asks for
+
+    def _choose_folder(self) -> None:
+        if path := QFileDialog.getExistingDirectory(self, "Folder of a plate or stack"):
+            self.open(path)
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Stack", "", "TIFF (*.tif *.tiff);;All (*)")
+        if path:
+            self.open(path)
+
+    def _open_sample(self) -> None:
+        from napari_fluorgen.workflow.sample import sample_folder
+
+        try:
+            self.open(sample_folder())
+        except FluorgenError as error:
+            report(error)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept files and folders."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        for url in event.mimeData().urls()[:1]:
+            self.open(url.toLocalFile())
+
+    def open(self, path: str | Path) -> None:
+        """Read a path in the background and show what it is."""
+        path = Path(path)
+        self._read(
+            lambda _stop: once(lambda: open_path(path)), self._show_opened, f"Reading {path.name} …"
+        )
+
+    def load_field(self, well: str, site: int) -> None:
+        """Read one field of the plate in the background and add its layers."""
+        plate = self.plate
+        if plate is None:
+            return
+
+        def work(_stop: StopCheck) -> Steps:
+            return once(lambda: resident(plate.read(well, site)))
+
+        self._read(work, self._show_stack, f"Reading {well}, site {site} …")
+
+    def _read(self, work: Any, show: Any, message: str) -> None:
+        self._wish += 1
+        wish = self._wish
+        common.say(self.status, message)
+
+        def value(answer: Any) -> None:
+            if wish == self._wish:
+                show(answer)
+
+        def error(problem: Exception) -> None:
+            if wish == self._wish:
+                report(problem)
+
+        def finished(_cancelled: bool) -> None:
+            if wish == self._wish:
+                common.say(self.status, "")
+
+        Job(self, work, on_value=value, on_error=error, on_finished=finished)
+
+    # what is shown
+
+    def _show_opened(self, opened: Opened) -> None:
+        common.say(self.problems, problem_text(opened.problems))
+        self._show_plate(opened.plate)
+        if opened.stack is not None:
+            self._show_stack(opened.stack)
+        for result in opened.results:
+            for spec in results_as_layers(result, opened.path):
+                common.add_layer(self.viewer, spec)
+        if opened.results:
+            count = len(opened.results)
+            fields = "1 stained field" if count == 1 else f"{count} stained fields"
+            common.say(self.line, f"{fields} read from {opened.path.name}")
+        if opened.plate is not None:
+            common.say(self.line, "Click a well to load its first site.")
+
+    def _show_plate(self, plate: Plate | None) -> None:
+        self.plate = plate
+        self.sites.clear()
+        for widget in (self.grid, self.sites, self.site_title, self.replace):
+            widget.setVisible(plate is not None)
+        self.hint.setVisible(plate is None)
+        self.sample_button.setVisible(plate is None)
+        if plate is None:
+            common.say(self.title, "")
+            return
+        count = len(plate.fields)
+        fields = "1 field" if count == 1 else f"{count} fields"
+        wells = "1 well" if len(plate.wells) == 1 else f"{len(plate.wells)} wells"
+        common.say(self.title, f"Plate {plate.name}: {fields} in {wells}")
+        self._mark_wells()
+
+    def _mark_wells(self, _event: Any = None) -> None:
+        plate = self.plate
+        if plate is None:
+            return
+        records = [record_of(run.layers["nuclei labels"].metadata) for run in self._runs()]
+        identities = [
+            r["identity"] for r in records if isinstance(r.get("identity"), FieldIdentity)
+        ]
+        sites = {well: len(plate.sites(well)) for well in plate.wells}
+        self.grid.show_grid(well_grid(sites, stained_wells(identities, plate.name)))
+
+    def _runs(self) -> list[Any]:
+        return find_runs(self.viewer.layers)
+
+    def _pick_well(self, well: str) -> None:
+        if self.plate is None:
+            return
+        self.sites.clear()
+        for site in self.plate.sites(well):
+            item = QListWidgetItem(str(site))
+            item.setData(Qt.ItemDataRole.UserRole, (well, site))
+            item.setToolTip(f"Well {well}, site {site}")
+            self.sites.addItem(item)
+        if self.sites.count():
+            self.sites.setCurrentRow(0)
+            self._pick_site(self.sites.item(0))
+        else:
+            common.say(self.line, f"Well {well} has no complete field (see the list below).")
+
+    def _pick_site(self, item: QListWidgetItem) -> None:
+        well, site = item.data(Qt.ItemDataRole.UserRole)
+        self.load_field(well, site)
+
+    def _show_stack(self, stack: BrightfieldStack) -> None:
+        if self.plate is not None:
+            if self.replace.isChecked():
+                self._close_previous()
+            common.say(self.problems, problem_text((*self.plate.notes, *stack.notes)))
+            self.grid.select(stack.identity.well or "")
+        layers = [common.add_layer(self.viewer, spec) for spec in stack_layers(stack)]
+        self._field_layers = layers
+        self.viewer.layers.selection.active = layers[0]
+        common.say(self.line, describe_stack(stack))
+
+    def _close_previous(self) -> None:
+        stained = {run.source_id for run in self._runs()}
+        gone = [layer for layer in self._field_layers if layer in self.viewer.layers]
+        if gone and str(gone[0].unique_id) in stained:
+            for layer in self.viewer.layers:
+                layer.visible = False
+        else:
+            for layer in gone:
+                self.viewer.layers.remove(layer)

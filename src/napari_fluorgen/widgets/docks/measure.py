@@ -1,0 +1,271 @@
+"""*Measure & export*: tables by nucleus and cell, and the hand-over to CellProfiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit
+
+from napari_fluorgen.errors import FluorgenError, InputError
+from napari_fluorgen.stack import StainedField
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.job import Job, report
+from napari_fluorgen.widgets.presenters import measuring as words
+from napari_fluorgen.widgets.presenters.confidence import merge_features
+from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec, record_of
+from napari_fluorgen.widgets.presenters.results import LABELS, Run, field_of_run, find_runs
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+from napari_fluorgen.widgets.steps import once
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+_EMPTY = (
+    "Stain a stack first, or load results with the Load stacks dock: then nuclei and cells can be "
+    "measured here and handed to CellProfiler."
+)
+
+
+class MeasureDock(common.Dock):
+    """Measures a result and writes what CellProfiler opens."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._runs: dict[str, Run] = {}
+        self._folder_by_user = False
+        self._build()
+        self.results.currentIndexChanged.connect(self._run_changed)
+        self.browse.clicked.connect(self._choose_folder)
+        self.folder.textEdited.connect(self._folder_edited)
+        self.button.clicked.connect(self.measure)
+        self.export_button.clicked.connect(self.export)
+        self.save_button.clicked.connect(self.save)
+        common.listen(self, self.viewer.layers.events.inserted, self._show_runs)
+        common.listen(self, self.viewer.layers.events.removed, self._show_runs)
+        self._show_runs()
+
+    def _build(self) -> None:
+        self.hint = common.text(_EMPTY)
+        self.results = common.combo("The result to measure; edited nuclei outlines count")
+        self.objects: dict[str, QCheckBox] = {}
+        for name, title, tooltip in words.OBJECTS:
+            box = QCheckBox(title)
+            box.setToolTip(tooltip)
+            box.setChecked(True)
+            self.objects[name] = box
+        self.objects["nuclei"].setEnabled(False)
+        self.folder = QLineEdit()
+        self.folder.setToolTip(
+            "New folders are made inside; nothing that exists is ever overwritten"
+        )
+        self.browse = common.button_for("…", "Choose where tables and exports are written")
+        self.browse.setFixedWidth(32)
+        self.button = common.main_button(
+            "Measure", "Fill napari's Features table and write CSV tables"
+        )
+        self.export_button = common.button_for(
+            "Export for CellProfiler",
+            "Images, masks, LoadData table and a pipeline that runs as is",
+        )
+        self.save_button = common.button_for(
+            "Save result", "Stains, masks and confidence maps as TIFF, with the run's record"
+        )
+        self.status = common.text()
+        self.done = common.text(selectable=True)
+        rows = common.form()
+        rows.addRow("Result", self.results)
+        self.body.addWidget(self.hint)
+        self.body.addLayout(rows)
+        for pair in (("nuclei", "cells"), ("cytoplasm", "droplets")):
+            line = QHBoxLayout()
+            for name in pair:
+                line.addWidget(self.objects[name], 1)
+            self.body.addLayout(line)
+        where = QHBoxLayout()
+        where.addWidget(self.folder, 1)
+        where.addWidget(self.browse)
+        rows = common.form()
+        rows.addRow("Write to", where)
+        self.body.addLayout(rows)
+        self.body.addWidget(self.button)
+        second = QHBoxLayout()
+        second.addWidget(self.export_button, 3)
+        second.addWidget(self.save_button, 2)
+        self.body.addLayout(second)
+        self.body.addWidget(self.status)
+        self.body.addWidget(self.done)
+        self.finish()
+
+    # choices
+
+    def run(self) -> Run | None:
+        """Return the chosen result."""
+        return self._runs.get(self.results.currentData())
+
+    def chosen(self) -> tuple[str, ...]:
+        """Return the kinds of object to measure."""
+        return tuple(name for name, box in self.objects.items() if box.isChecked())
+
+    def _show_runs(self) -> None:
+        before = set(self._runs)
+        self._runs = {run.key: run for run in find_runs(self.viewer.layers)}
+        common.fill(self.results, [(run.title, run.key) for run in self._runs.values()])
+        added = [key for key in self._runs if key not in before]
+        if added:
+            common.choose(self.results, added[0])
+        self._run_changed()
+
+    def _run_changed(self, _index: int = 0) -> None:
+        run = self.run()
+        common.say(self.hint, "" if run else _EMPTY)
+        for button in (self.button, self.export_button, self.save_button):
+            button.setEnabled(run is not None)
+        if run is not None and not self._folder_by_user:
+            self.folder.setText(str(Path.home() / "fluorgen"))
+
+    def _choose_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Write to", self.folder.text())
+        if chosen:
+            self.folder.setText(chosen)
+            self._folder_by_user = True
+
+    def _folder_edited(self, _text: str) -> None:
+        self._folder_by_user = True
+
+    # work
+
+    def measure(self) -> None:
+        """Measure the chosen result in the background."""
+        run, objects = self.run(), self.chosen()
+
+        def call(field: StainedField, folder: Path) -> Any:
+            from napari_fluorgen.measurement import measure_field, write_tables
+
+            measurements = measure_field(field, objects=objects)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            write_tables(measurements, folder)
+            return measurements, folder
+
+        self._work(run, "measurements", "Measuring …", call, self._show_measurements)
+
+    def export(self) -> None:
+        """Write the chosen result as a CellProfiler project in the background."""
+
+        def call(field: StainedField, folder: Path) -> Any:
+            from napari_fluorgen.measurement import export_cellprofiler
+
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            return export_cellprofiler([field], folder)
+
+        self._work(
+            self.run(),
+            "cellprofiler",
+            "Exporting …",
+            call,
+            lambda _run, summary: common.say(self.done, summary.how_to_open),
+        )
+
+    def save(self) -> None:
+        """Write stains, masks and confidence of the chosen result in the background."""
+
+        def call(field: StainedField, folder: Path) -> Any:
+            from napari_fluorgen.io.results import write_field
+
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            return len(write_field(field, folder)), folder
+
+        self._work(
+            self.run(),
+            "stains",
+            "Saving …",
+            call,
+            lambda _run, saved: common.say(
+                self.done, f"{saved[0]} files written to {saved[1]}; drop it on napari to reopen."
+            ),
+        )
+
+    def _work(self, run: Run | None, kind: str, message: str, call: Any, show: Any) -> None:
+        if run is None:
+            return
+        try:
+            field = field_of_run(run)
+            folder = words.target_folder(self.folder.text(), field.identity.name, kind)
+        except FluorgenError as error:
+            report(error)
+            return
+        self._renumber(run, field)
+        self._busy(message)
+        Job(
+            self,
+            lambda _stop: once(lambda: call(field, folder)),
+            on_value=lambda value: show(run, value),
+            on_error=self._failed,
+            on_finished=lambda _cancelled: self._busy(""),
+        )
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            error = InputError(
+                f"{self.folder.text()} cannot be written to ({error.strerror}): choose another "
+                "folder under 'Write to'."
+            )
+        report(error)
+
+    def _busy(self, message: str) -> None:
+        common.say(self.status, message)
+        if message:
+            common.say(self.done, "")
+        for button in (self.button, self.export_button, self.save_button):
+            button.setEnabled(not message and self.run() is not None)
+
+    def _renumber(self, run: Run, field: StainedField) -> None:
+        """Show edited nuclei under the numbers that tables and masks use."""
+        layer = run.layers[LABELS]
+        if not np.array_equal(layer.data, field.nuclei_labels):
+            layer.data = field.nuclei_labels
+
+    def _show_measurements(self, run: Run, answer: tuple[Any, Path]) -> None:
+        measurements, folder = answer
+        labels = run.layers[LABELS]
+        if labels not in self.viewer.layers:
+            return
+        nuclei = words.layer_features(measurements.tables["Nuclei"])
+        labels.features = merge_features(labels.features, {"label": nuclei.pop("index"), **nuclei})
+        counts = {}
+        for name, image in measurements.labels.items():
+            counts[words.plain_name(name)] = int(image.max(initial=0))
+            if name != "Nuclei":
+                self._show_objects(run, name, image, measurements.tables[name])
+        self.viewer.layers.selection.active = labels
+        common.say(self.done, words.counts_text(counts, folder))
+
+    def _show_objects(self, run: Run, name: str, image: Any, table: Any) -> None:
+        """Add or update the labels of cells, cytoplasm or droplets, hidden."""
+        role = f"objects {name}"
+        found = [
+            x
+            for x in self.viewer.layers
+            if record_of(x.metadata).get("objects_of") == run.key
+            and record_of(x.metadata).get("role") == role
+        ]
+        features = words.layer_features(table)
+        if found:
+            found[0].data = image
+            found[0].features = features
+            return
+        spec = LayerSpec(
+            "labels",
+            image,
+            {
+                "name": f"{run.title} {words.plain_name(name)}",
+                "visible": False,
+                "features": features,
+                "metadata": {KEY: {"role": role, "objects_of": run.key}},
+                **Spatial.of_layer(run.layers[LABELS]).kwargs(),
+            },
+            {"contour": 1},
+        )
+        common.add_layer(self.viewer, spec)

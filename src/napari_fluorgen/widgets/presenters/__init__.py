@@ -1,0 +1,1 @@
+"""What the docks show, computed without Qt and tested without a display."""

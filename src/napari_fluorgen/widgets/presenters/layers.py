@@ -1,0 +1,234 @@
+"""The layers that show a stack and its result, as data.
+
+A layer is described by a `LayerSpec`; the docks and the reader turn it into a napari layer.
+Every layer carries ``metadata["fluorgen"]``, by which the docks find it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity, StainedField
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+
+KEY = "fluorgen"
+"""Name of our record in ``layer.metadata``."""
+
+COLORMAPS = {"nuclei": "blue", "lipids": "green", "cytoplasm": "red"}
+"""The convention of the field for the three stains."""
+
+RESULT_ORDER = ("cytoplasm", "lipids", "nuclei")
+"""Stains from the bottom of the layer list upwards."""
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """What to add to the viewer.
+
+    Attributes
+    ----------
+    kind : str
+        ``"image"`` or ``"labels"``.
+    data : array-like
+        Pixels, passed on without a copy.
+    kwargs : dict
+        Keywords of ``viewer.add_<kind>``.
+    attributes : dict
+        Set after the layer exists, for properties that are no keyword (``contour``).
+    """
+
+    kind: str
+    data: Any
+    kwargs: dict[str, Any]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def as_tuple(self) -> tuple[Any, dict[str, Any], str]:
+        """Return napari's LayerData tuple, as readers give it."""
+        return (self.data, dict(self.kwargs), self.kind)
+
+
+def stack_layers(stack: BrightfieldStack, *, show_truth: bool = False) -> list[LayerSpec]:
+    """Describe the layers of a stack: brightfield, and the true stains hidden above it.
+
+    Parameters
+    ----------
+    stack : BrightfieldStack
+        A field as it was read.
+    show_truth : bool
+        Whether true stains are visible at once.
+
+    Returns
+    -------
+    list of LayerSpec
+        Brightfield first, then one layer a true stain.
+    """
+    spatial = Spatial.of_stack(stack)
+    name = stack.identity.name
+    record = {
+        "role": "brightfield",
+        "identity": stack.identity,
+        "pixel_size_um": stack.pixel_size_um,
+        "z_um": stack.z_um,
+        "source": stack.source,
+        "channel_files": dict(stack.channel_files),
+    }
+    middle = stack.data[stack.shape[0] // 2]
+    specs = [
+        LayerSpec(
+            "image",
+            stack.data,
+            {
+                "name": f"{name} brightfield",
+                "colormap": "gray",
+                "contrast_limits": percentile_limits(middle, 0.1, 99.9),
+                "metadata": {KEY: record},
+                **spatial.kwargs(),
+            },
+        )
+    ]
+    for stain in RESULT_ORDER:
+        if stain not in stack.truth:
+            continue
+        plane = stack.truth[stain]
+        specs.append(
+            LayerSpec(
+                "image",
+                plane,
+                {
+                    "name": f"{name} true {stain}",
+                    "colormap": COLORMAPS[stain],
+                    "blending": "additive",
+                    "visible": show_truth,
+                    "contrast_limits": percentile_limits(plane),
+                    "metadata": {KEY: {**record, "role": f"true {stain}"}},
+                    **spatial.plane().kwargs(),
+                },
+            )
+        )
+    return specs
+
+
+def result_layers(
+    result: StainedField,
+    spatial: Spatial,
+    *,
+    run: str,
+    source_id: str | None = None,
+    suffix: str = "",
+) -> list[LayerSpec]:
+    """Describe the layers of a result, from the bottom of the layer list upwards.
+
+    Parameters
+    ----------
+    result : StainedField
+        Stains, labels and p-values of one field.
+    spatial : Spatial
+        Grid of a plane of the source (``Spatial.of_layer(layer).plane()``).
+    run : str
+        Name of the run; layers of the same run belong together.
+    source_id : str, optional
+        ``unique_id`` of the brightfield layer.
+    suffix : str
+        Appended to the layer names, to tell a second run from the first.
+
+    Returns
+    -------
+    list of LayerSpec
+        Cytoplasm, lipids and nuclei (additive), nuclei outlines, and the hidden confidence maps.
+    """
+    name = result.identity.name
+    record = {
+        "run": run,
+        "source_id": source_id,
+        "identity": result.identity,
+        "pixel_size_um": result.pixel_size_um,
+        "channel_files": dict(result.channel_files),
+        "provenance": result.provenance,
+    }
+
+    def metadata(role: str) -> dict[str, Any]:
+        return {KEY: {**record, "role": role}}
+
+    place = spatial.kwargs()
+    specs = [
+        LayerSpec(
+            "image",
+            result.images[stain],
+            {
+                "name": f"{name} {stain}{suffix}",
+                "colormap": COLORMAPS[stain],
+                "blending": "additive",
+                "contrast_limits": percentile_limits(result.images[stain]),
+                "metadata": metadata(stain),
+                **place,
+            },
+        )
+        for stain in RESULT_ORDER
+        if stain in result.images
+    ]
+    maps = {"nuclei probability": result.nuclei_probability}
+    maps |= {f"p-value {hypothesis}": values for hypothesis, values in result.p_values.items()}
+    specs += [
+        LayerSpec(
+            "image",
+            values,
+            {
+                "name": f"{name} {role}{suffix}",
+                "colormap": "viridis",
+                "contrast_limits": (0.0, 1.0),
+                "visible": False,
+                "metadata": metadata(role),
+                **place,
+            },
+        )
+        for role, values in maps.items()
+    ]
+    count = int(result.nuclei_labels.max(initial=0))
+    specs.append(
+        LayerSpec(
+            "labels",
+            result.nuclei_labels,
+            {
+                "name": f"{name} nuclei outlines{suffix}",
+                "opacity": 0.9,
+                "features": {"index": np.arange(1, count + 1)},
+                "metadata": metadata("nuclei labels"),
+                **place,
+            },
+            {"contour": 2},
+        )
+    )
+    return specs
+
+
+def percentile_limits(plane: Any, low: float = 0.5, high: float = 99.7) -> tuple[float, float]:
+    """Contrast limits from percentiles of about a quarter of a million pixels.
+
+    The pixels themselves stay as they are: limits belong to the display.
+    """
+    height, width = plane.shape[-2:]
+    step = max(1, int(np.sqrt(height * width / 250_000)))
+    sample: NDArray[Any] = np.asarray(plane[..., ::step, ::step], dtype=np.float32)
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0:
+        return (0.0, 1.0)
+    lower, upper = np.percentile(sample, (low, high))
+    if upper <= lower:
+        upper = lower + 1.0
+    return (float(lower), float(upper))
+
+
+def record_of(layer_metadata: Any) -> dict[str, Any]:
+    """Return our record of a layer's metadata, empty where the layer is not ours."""
+    record = layer_metadata.get(KEY) if hasattr(layer_metadata, "get") else None
+    return record if isinstance(record, dict) else {}
+
+
+def identity_of(record: dict[str, Any], fallback: str) -> FieldIdentity:
+    """Return the identity in a record, or one made from a layer's name."""
+    identity = record.get("identity")
+    return identity if isinstance(identity, FieldIdentity) else FieldIdentity(name=fallback)

@@ -1,0 +1,166 @@
+"""Find our results among the layers of a viewer and put them together again.
+
+The layers are the only record: what the user edits (a nucleus erased by hand), renames or
+deletes is what the next dock works with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.stack import STAINS, BrightfieldStack, StainedField
+from napari_fluorgen.widgets.presenters.layers import identity_of, record_of
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+
+LABELS = "nuclei labels"
+P_VALUE = "p-value "
+
+
+@dataclass(frozen=True)
+class Run:
+    """The layers of one run.
+
+    Attributes
+    ----------
+    key : str
+        Name of the run.
+    title : str
+        What a list shows.
+    layers : dict of str to layer
+        Layers by role: the stains, ``"nuclei labels"``, ``"nuclei probability"``,
+        ``"p-value nucleus"``, ``"p-value background"``.
+    """
+
+    key: str
+    title: str
+    layers: dict[str, Any]
+
+    @property
+    def has_confidence(self) -> bool:
+        """Whether both p-value maps are there."""
+        return {f"{P_VALUE}nucleus", f"{P_VALUE}background"} <= set(self.layers)
+
+    @property
+    def source_id(self) -> str | None:
+        """``unique_id`` of the brightfield layer, None for results read from files."""
+        return next((record_of(x.metadata).get("source_id") for x in self.layers.values()), None)
+
+
+def find_runs(layers: Iterable[Any]) -> list[Run]:
+    """Gather the runs whose nuclei outlines are among the layers, newest first."""
+    groups: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        record = record_of(layer.metadata)
+        if "run" in record:
+            groups.setdefault(record["run"], {})[record["role"]] = layer
+    runs = [
+        Run(key, found[LABELS].name.replace(" nuclei outlines", ""), found)
+        for key, found in groups.items()
+        if LABELS in found
+    ]
+    return runs[::-1]
+
+
+def field_of_run(run: Run) -> StainedField:
+    """Put the layers of a run together as a `StainedField`.
+
+    Labels that were edited are made sequential again, so that tables and masks agree.
+
+    Raises
+    ------
+    InputError
+        A stain's layer was removed from the viewer.
+    """
+    missing = [stain for stain in STAINS if stain not in run.layers]
+    if missing:
+        raise InputError(
+            f"Result '{run.title}' lacks the layer of {' and '.join(missing)}: "
+            "it was removed from the viewer; stain the stack again."
+        )
+    labels_layer = run.layers[LABELS]
+    record = record_of(labels_layer.metadata)
+    labels = np.asarray(labels_layer.data)
+    probability = run.layers.get("nuclei probability")
+    return StainedField(
+        identity=identity_of(record, run.title),
+        pixel_size_um=record.get("pixel_size_um"),
+        images={stain: np.asarray(run.layers[stain].data) for stain in STAINS},
+        nuclei_probability=(
+            np.asarray(probability.data)
+            if probability is not None
+            else (labels > 0).astype(np.float32)
+        ),
+        nuclei_labels=sequential(labels),
+        p_values={
+            role.removeprefix(P_VALUE): np.asarray(layer.data)
+            for role, layer in run.layers.items()
+            if role.startswith(P_VALUE)
+        },
+        provenance=dict(record.get("provenance") or {}),
+        channel_files=dict(record.get("channel_files") or {}),
+    )
+
+
+def sequential(labels: np.ndarray) -> np.ndarray:
+    """Number labels 1, 2, 3 ... without gaps, in the order of their old numbers."""
+    present = np.unique(labels)
+    present = present[present > 0]
+    if present.size == 0 or present[-1] == present.size:
+        return labels.astype(np.uint32, copy=False)
+    lookup = np.zeros(int(present[-1]) + 1, dtype=np.uint32)
+    lookup[present] = np.arange(1, present.size + 1)
+    return lookup[labels]
+
+
+def is_stack_layer(layer: Any) -> bool:
+    """Whether a layer can be stained: an image with planes, not colour, not our result."""
+    record = record_of(layer.metadata)
+    return (
+        getattr(layer, "rgb", None) is False  # only image layers say
+        and layer.ndim >= 3
+        and "run" not in record
+        and record.get("role", "brightfield") == "brightfield"
+    )
+
+
+def stack_of_layer(layer: Any) -> BrightfieldStack:
+    """Make a `BrightfieldStack` of an image layer, whoever loaded it.
+
+    Pixel size and plane positions come from the reader's record where there is one, else from
+    the layer's scale when its units are lengths.
+
+    Raises
+    ------
+    InputError
+        The layer has more axes than z, y and x.
+    """
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    if data.ndim != 3:
+        raise InputError(
+            f"Layer '{layer.name}' has {data.ndim} axes but a stack has three (z, y, x): "
+            "split the other axes first (right click on the layer, Split Stack)."
+        )
+    record = record_of(layer.metadata)
+    spatial = Spatial.of_layer(layer)
+    # A pixel size that the user corrected in the layer's controls wins over the file's.
+    pixel_size = spatial.pixel_size_um() or record.get("pixel_size_um")
+    return BrightfieldStack(
+        data=data,
+        identity=identity_of(record, file_stem(layer.name)),
+        pixel_size_um=pixel_size,
+        z_um=record["z_um"] if record.get("z_um") else spatial.z_um(data.shape[0]),
+        source=str(record.get("source") or getattr(layer.source, "path", None) or layer.name),
+        channel_files=dict(record.get("channel_files") or {}),
+    )
+
+
+def file_stem(name: str) -> str:
+    """Turn a layer name into a stem that every file system accepts."""
+    stem = re.sub(r"[^\w.+-]+", "_", name).strip("._")
+    return stem or "stack"

@@ -1,0 +1,184 @@
+"""What the *Virtual stain* dock says, and which run a late result belongs to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FOCUS_CHOICES = (
+    ("Find from the stack", "auto"),
+    ("First plane is below focus", "as-is"),
+    ("First plane is above focus", "flipped"),
+)
+"""Labels of the focus direction and the words of the request."""
+
+
+@dataclass(frozen=True)
+class RunTicket:
+    """A started run.
+
+    Attributes
+    ----------
+    number : int
+        Counts up for each start and each change of mind; an older number is out of date.
+    layer_id : str
+        ``unique_id`` of the layer that is stained.
+    """
+
+    number: int
+    layer_id: str
+
+    @property
+    def key(self) -> str:
+        """Name under which the layers of this run are found again."""
+        return f"{self.layer_id}:{self.number}"
+
+
+class RunBook:
+    """Hands out tickets and knows which one still counts."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._current: RunTicket | None = None
+
+    def open(self, layer_id: str) -> RunTicket:
+        """Start a run; every earlier ticket is out of date from here on."""
+        self._number += 1
+        self._current = RunTicket(self._number, layer_id)
+        return self._current
+
+    def close(self) -> None:
+        """End or abandon the current run."""
+        self._current = None
+
+    def is_current(self, ticket: RunTicket) -> bool:
+        """Whether news about this ticket still matters."""
+        return ticket == self._current
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is open."""
+        return self._current is not None
+
+
+def time_left(done: int, total: int, elapsed_s: float) -> float | None:
+    """Seconds that the remaining tiles take at the pace so far; None before the first tile."""
+    if done < 1 or total < 1:
+        return None
+    return elapsed_s / done * max(0, total - done)
+
+
+def progress_text(done: int, total: int, elapsed_s: float) -> str:
+    """Write how far the run is."""
+    left = time_left(done, total, elapsed_s)
+    text = f"tile {done} of {total}"
+    return text if left is None else f"{text} · {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Write a time the way one says it."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes."""
+    return f"{count / 1e9:.1f} GB" if count >= 5e7 else f"{max(1, count / 1e6):.0f} MB"
+
+
+def estimate_text(seconds: float | None, count_bytes: float | None, tiles: int | None) -> str:
+    """Write what the run will take."""
+    parts = []
+    if seconds is not None:
+        parts.append(duration(seconds))
+    if count_bytes is not None:
+        parts.append(f"{size(count_bytes)} of memory")
+    if tiles is not None:
+        parts.append("1 tile" if tiles == 1 else f"{tiles} tiles")
+    return ", ".join(parts)
+
+
+def warning_lines(messages: Iterable[str], *, simulated: bool) -> list[str]:
+    """Sentences to show before the click, without repetition."""
+    lines = list(dict.fromkeys(message for message in messages if message))
+    if simulated and not any("simulated" in line for line in lines):
+        lines.append(
+            "This model was trained on simulated adipocytes: check the result against a real stain."
+        )
+    return lines
+
+
+def run_suffix(layer_names: Iterable[str], stem: str) -> str:
+    """Ending for the layer names of a further run of the same stack: ``" (2)"``, ``" (3)"``."""
+    names = set(layer_names)
+    if f"{stem} nuclei outlines" not in names:
+        return ""
+    number = 2
+    while f"{stem} nuclei outlines ({number})" in names:
+        number += 1
+    return f" ({number})"
+
+
+def python_call(source: str, request: Any) -> str:
+    """Write the call of the Python API that gives the same result.
+
+    Parameters
+    ----------
+    source : str
+        File or folder of the stack.
+    request : StainRequest
+        Settings of the run.
+
+    Returns
+    -------
+    str
+        A script of four lines; settings left at their default are not repeated.
+    """
+    settings = request.model_dump()
+    fields = type(request).model_fields
+    changed = {
+        name: value
+        for name, value in settings.items()
+        if name != "model" and value != fields[name].default
+    }
+    arguments = "".join(f", {name}={value!r}" for name, value in changed.items())
+    return (
+        "import napari_fluorgen as fluorgen\n"
+        f"stack = fluorgen.read_stack({source!r})\n"
+        f"model = fluorgen.load_model({settings['model']!r})\n"
+        f"field = fluorgen.stain(stack, model{arguments})\n"
+    )
+
+
+STAGES = {
+    "confidence": "Computing confidence maps …",
+    "segmentation": "Outlining nuclei …",
+    "writing": "Writing …",
+}
+"""What is shown while a stage after the networks runs."""
+
+
+def done_text(nuclei: int, seconds: float) -> str:
+    """Say that a run is done."""
+    noun = "1 nucleus" if nuclei == 1 else f"{nuclei} nuclei"
+    took = f"{seconds:.1f} s" if seconds < 10 else duration(seconds).removeprefix("about ")
+    return f"Done in {took}: {noun}. See the Confidence dock for where to believe them."
+
+
+def nearest_model(
+    pixel_sizes: Mapping[str, float], pixel_size_um: tuple[float, float] | None
+) -> str | None:
+    """Name of the model whose pixel size is nearest by ratio; None where unknown."""
+    if pixel_size_um is None or not pixel_sizes:
+        return None
+    size_um = math.sqrt(pixel_size_um[0] * pixel_size_um[1])
+    if size_um <= 0:
+        return None
+    return min(pixel_sizes, key=lambda name: abs(math.log(pixel_sizes[name] / size_um)))

@@ -1,0 +1,33 @@
+"""Sample data for napari's *File > Open Sample* and for the *Load stacks* dock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.widgets.presenters.layers import stack_layers
+
+
+def first_field() -> list[tuple[Any, ...]]:
+    """Open the first simulated field with its true stains, hidden."""
+    return _field(0)
+
+
+def second_field() -> list[tuple[Any, ...]]:
+    """Open the second simulated field with its true stains, hidden."""
+    return _field(1)
+
+
+def _field(index: int) -> list[tuple[Any, ...]]:
+    from napari_fluorgen.io import find_fields
+    from napari_fluorgen.widgets.opening import resident
+    from napari_fluorgen.workflow.sample import sample_folder
+
+    found = find_fields([sample_folder()])
+    if index >= len(found.fields):
+        raise InputError(
+            f"The sample data in {sample_folder()} holds {len(found.fields)} fields but field "
+            f"{index + 1} was asked for: install napari-fluorgen again."
+        )
+    stack = resident(found.fields[index].open())
+    return [spec.as_tuple() for spec in stack_layers(stack)]

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity, StainedField
+
+PLANES = 7
+PIXEL_UM = 0.325
+MODEL = "tiny-20x"
+
+
+def make_planes(seed: int, shape: tuple[int, int] = (96, 128), planes: int = PLANES) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    light = 8000 + 500 * np.sin(y / 40) + 300 * np.cos(x / 50)
+    return np.clip(light + rng.normal(0, 200, (planes, *shape)), 0, 65535).astype(np.uint16)
+
+
+def write_site(folder: Path, well: str, site: int, seed: int, *, planes: int = PLANES) -> None:
+    stem = f"Demo_#1_{well}_T0001F{site:03d}L01"
+    for index, plane in enumerate(make_planes(seed)[:planes], start=1):
+        tifffile.imwrite(folder / f"{stem}A04Z{index:02d}C04.tif", plane)
+    for number in (1, 2, 3):
+        truth = np.full((96, 128), 100 * number, np.uint16)
+        tifffile.imwrite(folder / f"{stem}A{number:02d}Z01C{number:02d}.tif", truth)
+
+
+@pytest.fixture
+def plate_folder(tmp_path: Path) -> Path:
+    """Two wells, three fields, one of which lacks two planes."""
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    write_site(folder, "B03", 1, 1)
+    write_site(folder, "B03", 2, 2)
+    write_site(folder, "D04", 1, 3, planes=5)
+    return folder
+
+
+@pytest.fixture
+def stack() -> BrightfieldStack:
+    data = make_planes(5)
+    return BrightfieldStack(
+        data=data,
+        identity=FieldIdentity("P_B03_F001", plate="P", well="B03", site=1),
+        pixel_size_um=(0.3, 0.35),
+        z_um=(-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0),
+        truth={"nuclei": data[0], "lipids": data[1]},
+        source="/data/plate",
+        channel_files={"nuclei": "P_B03_F001A01Z01C01.tif"},
+    )
+
+
+def make_result(identity: FieldIdentity, shape: tuple[int, int] = (96, 128)) -> StainedField:
+    """A result with three round nuclei and p-values that follow them."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    labels = np.zeros(shape, np.uint32)
+    for number, (row, column) in enumerate([(25, 30), (60, 80), (70, 25)], start=1):
+        labels[(y - row) ** 2 + (x - column) ** 2 < 120] = number
+    inside = labels > 0
+    rng = np.random.default_rng(0)
+    images = {
+        stain: (rng.poisson(200, shape) + level * inside).astype(np.uint16)
+        for stain, level in (("nuclei", 2000), ("lipids", 100), ("cytoplasm", 400))
+    }
+    p_nucleus = np.where(inside, 0.6, 0.01).astype(np.float32)
+    p_background = np.where(inside, 0.01, 0.7).astype(np.float32)
+    p_background[labels == 2] = 0.3  # plausible as both: uncertain
+    return StainedField(
+        identity=identity,
+        pixel_size_um=(0.3, 0.35),
+        images=images,
+        nuclei_probability=np.where(inside, 0.9, 0.1).astype(np.float32),
+        nuclei_labels=labels,
+        p_values={"nucleus": p_nucleus, "background": p_background},
+        provenance={"model": {"name": MODEL}, "request": {"significance": 0.05}},
+        channel_files={"nuclei": "P_B03_F001A01Z01C01.tif"},
+    )
+
+
+@pytest.fixture
+def result(stack: BrightfieldStack) -> StainedField:
+    return make_result(stack.identity)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models with one tiny network of random weights."""
+    import torch
+
+    from napari_fluorgen.models import Architecture, ModelSpec, save_package
+    from napari_fluorgen.networks import build_network
+
+    small = {"first_filters": 8, "blocks": 2, "layers": 1, "growth_rate": 4}
+    dense = Architecture(kind="dense-unet", **small)
+    stains = {"nuclei": Architecture(kind="nuclei", **small), "lipids": dense, "cytoplasm": dense}
+    spec = ModelSpec.model_validate(
+        {
+            "name": MODEL,
+            "magnification": "20x",
+            "pixel_size_um": PIXEL_UM,
+            "z_um": (-6, -4, -2, 0, 2, 4, 6),
+            "input": {"kind": "background", "gain": 2.5},
+            "outputs": {stain: {"minimum": 100, "maximum": 4100} for stain in stains},
+            "overlap_px": 16,
+            "architectures": stains,
+            "simulated": True,
+        }
+    )
+    torch.manual_seed(0)
+    networks = {stain: build_network(spec.architectures[stain]).eval() for stain in stains}
+    rng = np.random.default_rng(0)
+    calibration = {
+        "nucleus": np.sort(rng.random(200, dtype=np.float32)),
+        "background": np.sort(rng.random(200, dtype=np.float32)),
+        "meta": {"fields": 3},
+    }
+    folder = tmp_path_factory.mktemp("models")
+    save_package(
+        folder / MODEL,
+        spec,
+        networks,
+        calibration=calibration,
+        test_input=rng.normal(0, 0.5, (1, 7, 64, 64)).astype(np.float32),
+        card="Trained on simulated data.\n\nA test.\n",
+    )
+    return folder
+
+
+@pytest.fixture
+def models(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(model_folder))
+    return model_folder

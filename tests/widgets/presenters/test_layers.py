@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.widgets.presenters.layers import (
+    KEY,
+    percentile_limits,
+    record_of,
+    result_layers,
+    stack_layers,
+)
+from napari_fluorgen.widgets.presenters.results import (
+    field_of_run,
+    file_stem,
+    find_runs,
+    sequential,
+    stack_of_layer,
+)
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+
+
+def as_layers(specs):
+    """What napari makes of the specs, as far as the presenters look at it."""
+    return [
+        SimpleNamespace(data=s.data, name=s.kwargs["name"], metadata=s.kwargs["metadata"])
+        for s in specs
+    ]
+
+
+def test_stack_is_one_layer_with_truth_hidden_above(stack):
+    brightfield, *truth = stack_layers(stack)
+    assert brightfield.data is stack.data
+    assert brightfield.kwargs["scale"] == (2.0, 0.3, 0.35)
+    assert brightfield.kwargs["units"] == ("micrometer",) * 3
+    assert brightfield.kwargs["axis_labels"] == ("z", "y", "x")
+    assert [spec.kwargs["name"] for spec in truth] == [
+        "P_B03_F001 true lipids",
+        "P_B03_F001 true nuclei",
+    ]
+    assert not any(spec.kwargs["visible"] for spec in truth)
+    assert truth[0].kwargs["scale"] == (0.3, 0.35)
+
+
+def test_unknown_sizes_stay_pixels(stack):
+    from dataclasses import replace
+
+    bare = replace(stack, pixel_size_um=None, z_um=None)
+    kwargs = stack_layers(bare)[0].kwargs
+    assert kwargs["scale"] == (1.0, 1.0, 1.0)
+    assert kwargs["units"] == ("pixel",) * 3
+
+
+def test_uneven_planes_get_no_length(stack):
+    from dataclasses import replace
+
+    uneven = replace(stack, z_um=(0.0, 1.0, 2.0, 5.0, 6.0, 7.0, 8.0))
+    assert stack_layers(uneven)[0].kwargs["units"] == ("pixel", "micrometer", "micrometer")
+
+
+def test_result_layers_are_ordered_and_coloured(result, stack):
+    spatial = Spatial.of_stack(stack).plane()
+    specs = result_layers(result, spatial, run="r", source_id="s")
+    shown = [s for s in specs if s.kwargs.get("visible", True)]
+    assert [(s.kwargs["metadata"][KEY]["role"], s.kwargs.get("colormap")) for s in shown] == [
+        ("cytoplasm", "red"),
+        ("lipids", "green"),
+        ("nuclei", "blue"),
+        ("nuclei labels", None),
+    ]
+    assert shown[-1].attributes == {"contour": 2}
+    hidden = {s.kwargs["metadata"][KEY]["role"] for s in specs} - {
+        s.kwargs["metadata"][KEY]["role"] for s in shown
+    }
+    assert hidden == {"nuclei probability", "p-value nucleus", "p-value background"}
+    assert all(s.kwargs["scale"] == (0.3, 0.35) for s in specs)
+    assert all(s.kwargs["units"] == ("micrometer", "micrometer") for s in specs)
+
+
+def test_counts_are_never_touched(result, stack):
+    for spec in result_layers(result, Spatial.of_stack(stack).plane(), run="r"):
+        role = record_of(spec.kwargs["metadata"])["role"]
+        if role in result.images:
+            assert spec.data is result.images[role]
+
+
+def test_a_run_is_put_together_from_its_layers(result, stack):
+    spatial = Spatial.of_stack(stack).plane()
+    layers = as_layers(result_layers(result, spatial, run="r", source_id="s"))
+    (run,) = find_runs([*as_layers(stack_layers(stack)), *layers])
+    assert (run.key, run.title, run.source_id) == ("r", "P_B03_F001", "s")
+    assert run.has_confidence
+    back = field_of_run(run)
+    assert back.identity == result.identity
+    assert back.provenance == result.provenance
+    assert back.channel_files == dict(result.channel_files)
+    assert back.pixel_size_um == result.pixel_size_um
+    np.testing.assert_array_equal(back.nuclei_labels, result.nuclei_labels)
+    for name, values in result.p_values.items():
+        np.testing.assert_array_equal(back.p_values[name], values)
+
+
+def test_an_erased_nucleus_is_gone_and_the_rest_renumbered(result, stack):
+    layers = as_layers(result_layers(result, Spatial.of_stack(stack).plane(), run="r"))
+    labels = next(x for x in layers if x.name.endswith("outlines"))
+    labels.data = np.where(labels.data == 1, 0, labels.data)
+    (run,) = find_runs(layers)
+    edited = field_of_run(run).nuclei_labels
+    assert edited.dtype == np.uint32
+    assert set(np.unique(edited)) == {0, 1, 2}
+
+
+def test_a_removed_stain_is_named(result, stack):
+    layers = as_layers(result_layers(result, Spatial.of_stack(stack).plane(), run="r"))
+    (run,) = find_runs([x for x in layers if "lipids" not in x.name])
+    with pytest.raises(InputError, match="lipids"):
+        field_of_run(run)
+
+
+def test_newest_run_first(result, stack):
+    spatial = Spatial.of_stack(stack).plane()
+    old, new = (as_layers(result_layers(result, spatial, run=key)) for key in ("1", "2"))
+    assert [run.key for run in find_runs(old + new)] == ["2", "1"]
+
+
+def test_layers_with_more_axes_are_refused():
+    layer = SimpleNamespace(data=np.zeros((2, 3, 4, 5)), name="film", metadata={})
+    with pytest.raises(InputError, match="4 axes"):
+        stack_of_layer(layer)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("a b/c", "a_b_c"), ("../x", "x"), ("", "stack"), ("Zelle_ä1", "Zelle_ä1")]
+)
+def test_names_become_file_stems(name, stem):
+    assert file_stem(name) == stem
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60))
+def test_sequential_keeps_objects_apart(values):
+    labels = np.array(values).reshape(1, -1)
+    new = sequential(labels)
+    assert set(np.unique(new[new > 0])) == set(range(1, len(set(values) - {0}) + 1))
+    pairs = {(int(a), int(b)) for a, b in zip(labels.ravel(), new.ravel(), strict=True)}
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+@pytest.mark.parametrize("plane", [np.zeros((8, 8)), np.full((8, 8), np.nan), np.full((4, 4), 7)])
+def test_limits_of_flat_planes_rise(plane):
+    low, high = percentile_limits(plane)
+    assert high > low
+
+
+def test_foreign_metadata_is_no_record():
+    assert record_of({}) == {}
+    assert record_of({"fluorgen": 3}) == {}
+    assert record_of(None) == {}

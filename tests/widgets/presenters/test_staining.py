@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fluorgen.widgets.presenters import staining as words
+from napari_fluorgen.workflow import StainRequest
+
+
+def test_only_the_latest_ticket_counts():
+    book = words.RunBook()
+    first = book.open("layer")
+    second = book.open("layer")
+    assert not book.is_current(first)
+    assert book.is_current(second)
+    assert first.key != second.key
+    book.close()
+    assert not book.running
+    assert not book.is_current(second)
+
+
+@given(st.integers(1, 100), st.integers(0, 100), st.floats(0.1, 1e4))
+def test_time_left_follows_the_pace(done, more, elapsed):
+    left = words.time_left(done, done + more, elapsed)
+    assert left == pytest.approx(elapsed * more / done)
+
+
+def test_no_guess_before_the_first_tile():
+    assert words.time_left(0, 5, 3.0) is None
+    assert words.progress_text(0, 5, 3.0) == "tile 0 of 5"
+    assert words.progress_text(2, 4, 10.0) == "tile 2 of 4 · about 10 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "under 1 s"), (6.2, "about 6 s"), (130, "about 2 min"), (7200, "about 2.0 h")],
+)
+def test_durations(seconds, said):
+    assert words.duration(seconds) == said
+
+
+def test_estimates():
+    assert words.estimate_text(6, 0.9e9, 4) == "about 6 s, 0.9 GB of memory, 4 tiles"
+    assert words.estimate_text(None, 3e6, 1) == "3 MB of memory, 1 tile"
+    assert words.estimate_text(None, None, None) == ""
+
+
+def test_simulated_models_always_say_so_once():
+    assert len(words.warning_lines(["a", "a"], simulated=False)) == 1
+    assert "simulated" in words.warning_lines([], simulated=True)[0]
+    assert len(words.warning_lines(["trained on simulated cells"], simulated=True)) == 1
+
+
+def test_further_runs_get_a_number():
+    assert words.run_suffix([], "f") == ""
+    assert words.run_suffix(["f nuclei outlines"], "f") == " (2)"
+    assert words.run_suffix(["f nuclei outlines", "f nuclei outlines (2)"], "f") == " (3)"
+
+
+def test_nearest_model_by_ratio():
+    sizes = {"20x": 0.325, "60x": 0.108}
+    assert words.nearest_model(sizes, (0.2, 0.2)) == "20x"
+    assert words.nearest_model(sizes, (0.15, 0.15)) == "60x"
+    assert words.nearest_model(sizes, None) is None
+    assert words.nearest_model({}, (0.3, 0.3)) is None
+
+
+def test_the_python_call_repeats_only_what_was_changed():
+    request = StainRequest(model="adipocyte-20x", focus="flipped")
+    call = words.python_call("/data/x.tif", request)
+    assert "read_stack('/data/x.tif')" in call
+    assert "stain(stack, model, focus='flipped')" in call
+    compile(call, "call", "exec")
