@@ -1,0 +1,272 @@
+"""Matching a stack to what a model was trained on: planes, direction of focus, pixel size.
+
+Every adaptation is one plain sentence for the user and the provenance record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_fluorgen.errors import ConfigError, InputError
+from napari_fluorgen.stack import BrightfieldStack
+from napari_fluorgen.staining import focus as defocus
+
+if TYPE_CHECKING:
+    from napari_fluorgen.models import ModelSpec
+
+Focus = Literal["auto", "as-is", "flipped"]
+
+TOLERATED_ZOOM = 0.1
+_LARGEST_ZOOM, _SMALLEST_ZOOM = 8.0, 1 / 24
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a stack is brought to a model.
+
+    Attributes
+    ----------
+    plane_indices : tuple of int
+        For each plane of the model, bottom up, the plane of the stack that stands in for it.
+    flipped : bool or None
+        Whether the planes are read against their ascending positions (against their order where
+        the positions are unknown); None where the direction could not be told and was kept.
+    zoom : float
+        Pixels of the model per pixel of the stack; 1.0 where nothing is resampled.
+    model_shape : tuple of int
+        Rows and columns on the grid of the model.
+    pixel_size_um : tuple of float (y, x)
+        Micrometres a pixel of the stack, as known, given or assumed.
+    messages : tuple of str
+        What was done and what to beware of, in sentences.
+    """
+
+    plane_indices: tuple[int, ...]
+    flipped: bool | None
+    zoom: float
+    model_shape: tuple[int, int]
+    pixel_size_um: tuple[float, float]
+    messages: tuple[str, ...]
+
+
+def match_stack(
+    stack: BrightfieldStack,
+    spec: ModelSpec,
+    *,
+    focus: Focus = "auto",
+    pixel_size_um: float | tuple[float, float] | None = None,
+) -> Adaptation:
+    """Match the planes, the direction of focus and the pixel size of a stack to a model.
+
+    Parameters
+    ----------
+    stack : BrightfieldStack
+        The stack; at most the centre of each plane is read.
+    spec : ModelSpec
+        What the model was trained on.
+    focus : {"auto", "as-is", "flipped"}
+        ``"auto"`` judges the direction by the contrast on both sides of focus.
+    pixel_size_um : float or tuple of float, optional
+        Micrometres a pixel, overriding what the stack says.
+
+    Returns
+    -------
+    Adaptation
+
+    Raises
+    ------
+    InputError
+        Where the stack has no planes or pixels, or a pixel size that cannot be true.
+    ConfigError
+        Where `focus` is none of the three words.
+    """
+    if focus not in ("auto", "as-is", "flipped"):
+        raise ConfigError(f"Focus is '{focus}'; choose 'auto', 'as-is' or 'flipped'.")
+    check_shape(stack)
+    messages: list[str] = []
+    size = _pixel_size(stack, spec, pixel_size_um, messages)
+    zoom, shape = _match_pixels(stack, spec, size, messages)
+    indices, flipped = _match_planes(stack, spec, focus, size, messages)
+    if spec.simulated:
+        messages.append(
+            f"Model '{spec.name}' was trained on simulated cells: check the result against a "
+            "real stain."
+        )
+    return Adaptation(indices, flipped, zoom, shape, size, tuple(messages))
+
+
+def check_shape(stack: BrightfieldStack) -> None:
+    """Refuse what is not a stack of real-valued planes.
+
+    Raises
+    ------
+    InputError
+        Where axes, size, kind of numbers or plane positions are wrong.
+    """
+    name, shape = stack.identity.name, tuple(stack.data.shape)
+    if len(shape) != 3:
+        raise InputError(
+            f"Stack '{name}' has {len(shape)} axes {shape}; expected three: planes, rows, columns."
+        )
+    if min(shape) < 1:
+        raise InputError(f"Stack '{name}' is empty: its shape is {shape}.")
+    kind = np.dtype(stack.data.dtype)
+    if kind.kind not in "uif":
+        raise InputError(f"Stack '{name}' holds {kind} values; expected brightfield intensities.")
+    if stack.z_um is not None and (
+        len(stack.z_um) != shape[0] or not np.isfinite(np.asarray(stack.z_um, float)).all()
+    ):
+        raise InputError(
+            f"Stack '{name}' has {shape[0]} planes but its positions are {stack.z_um}; "
+            "expected one number a plane."
+        )
+
+
+def _pixel_size(
+    stack: BrightfieldStack,
+    spec: ModelSpec,
+    given: float | tuple[float, float] | None,
+    messages: list[str],
+) -> tuple[float, float]:
+    known = given if given is not None else stack.pixel_size_um
+    if known is None:
+        messages.append(
+            f"The stack does not say its pixel size: the model's {spec.pixel_size_um:g} µm is "
+            "assumed; set the pixel size if it is another."
+        )
+        return (spec.pixel_size_um, spec.pixel_size_um)
+    y, x = (known, known) if isinstance(known, int | float) else known
+    for value in (y, x):
+        zoom = value / spec.pixel_size_um if np.isfinite(value) else 0
+        if not _SMALLEST_ZOOM < zoom < _LARGEST_ZOOM:
+            raise InputError(
+                f"Stack '{stack.identity.name}' has pixels of {value:g} µm, the model's are "
+                f"{spec.pixel_size_um:g} µm: too far apart; give the true pixel size or choose "
+                "another model."
+            )
+    return (float(y), float(x))
+
+
+def _match_pixels(
+    stack: BrightfieldStack, spec: ModelSpec, size: tuple[float, float], messages: list[str]
+) -> tuple[float, tuple[int, int]]:
+    _, height, width = stack.shape
+    zoom_y, zoom_x = size[0] / spec.pixel_size_um, size[1] / spec.pixel_size_um
+    if max(abs(zoom_y - 1), abs(zoom_x - 1)) <= TOLERATED_ZOOM:
+        return 1.0, (height, width)
+    shape = (max(1, round(height * zoom_y)), max(1, round(width * zoom_x)))
+    found = f"{size[0]:.3g}" if size[0] == size[1] else f"{size[0]:.3g} × {size[1]:.3g}"
+    messages.append(
+        f"Your pixels are {found} µm, the model's {spec.pixel_size_um:.3g} µm: the stack is "
+        "resampled, and the results come back on your pixels."
+    )
+    return float(np.sqrt(zoom_y * zoom_x)), shape
+
+
+def _match_planes(
+    stack: BrightfieldStack,
+    spec: ModelSpec,
+    focus: Focus,
+    size: tuple[float, float],
+    messages: list[str],
+) -> tuple[tuple[int, ...], bool | None]:
+    depth, wanted = stack.shape[0], spec.planes
+    if depth == 1:
+        messages.append(
+            f"Warning: a single plane stands in for the {wanted} planes that the model wants; "
+            "the model reads cells from how they change with focus, so do not trust this result."
+        )
+        return (0,) * wanted, None if focus == "auto" else focus == "flipped"
+
+    positions = stack.z_um if stack.z_um is not None and len(set(stack.z_um)) > 1 else None
+    order = np.argsort(positions, kind="stable") if positions else np.arange(depth)
+    heights = np.asarray(positions, float)[order] if positions else None
+    model_z = np.asarray(spec.z_um, float)
+    # The whole series is read only where its contrast has to be judged.
+    deeper = heights is not None and np.ptp(heights) > 1.3 * np.ptp(model_z)
+    judged = focus == "auto" and spec.input.kind == "background"
+    contrast = None
+    if deeper or judged:
+        planes = defocus.sample_planes(stack.data)[order]
+        contrast = defocus.contrast_planes(planes, float(np.sqrt(size[0] * size[1])))
+
+    if positions and not np.array_equal(order, np.arange(depth)):
+        messages.append("The planes are read by ascending position, not in their order.")
+    flipped = _flip(focus, contrast if judged else None, positions is not None, messages)
+    if heights is None:
+        ranks = np.round(np.linspace(0, depth - 1, wanted)).astype(int)
+        if depth != wanted:
+            messages.append(_count_message(depth, wanted, "in their order, positions unknown"))
+        chosen = ranks[::-1] if flipped else ranks
+    else:
+        centre = (heights[0] + heights[-1]) / 2
+        if deeper and contrast is not None:
+            centre = _centre_of_focus(heights, model_z, contrast, messages)
+        offsets = model_z - (model_z[0] + model_z[-1]) / 2
+        goals = centre + (-offsets if flipped else offsets)
+        chosen = np.array([_nearest(heights, goal) for goal in goals])
+        if depth != wanted:
+            messages.append(_count_message(depth, wanted, "by position"))
+        elif len(set(chosen.tolist())) < wanted:
+            messages.append(
+                f"The planes span {np.ptp(heights):.3g} µm, the model's {np.ptp(model_z):.3g} µm: "
+                "the nearest planes are taken, some more than once."
+            )
+    return tuple(int(order[index]) for index in chosen), flipped
+
+
+def _flip(
+    focus: Focus, contrast: np.ndarray | None, positioned: bool, messages: list[str]
+) -> bool | None:
+    if focus == "flipped":
+        messages.append("The order of the planes is reversed, as asked.")
+        return True
+    if contrast is None:
+        return False
+    direction = defocus.order_of_focus(contrast)
+    if direction < 0:
+        against = "their positions" if positioned else "their order"
+        messages.append(
+            "The contrast on both sides of focus says that the planes run against the model's: "
+            f"they are read against {against}; choose focus 'as-is' if that is wrong."
+        )
+        return True
+    if direction > 0:
+        return False
+    messages.append(
+        "The direction of focus cannot be told from the contrast: the planes are kept as they "
+        "stand; choose focus 'flipped' if the stains look wrong."
+    )
+    return None
+
+
+def _centre_of_focus(
+    heights: np.ndarray, model_z: np.ndarray, contrast: np.ndarray, messages: list[str]
+) -> float:
+    centre = float(heights[0] + heights[-1]) / 2
+    sharpest = defocus.sharpest_plane(contrast)
+    if sharpest is None:
+        return centre
+    reach = float(np.ptp(model_z)) / 2
+    found = float(np.clip(heights[sharpest], heights[0] + reach, heights[-1] - reach))
+    if abs(found - centre) > reach / 6:
+        messages.append(
+            f"The stack spans {np.ptp(heights):.3g} µm, the model {2 * reach:.3g} µm: the planes "
+            f"around the sharpest one, {found - centre:+.3g} µm from the middle, are used."
+        )
+    return found
+
+
+def _nearest(heights: np.ndarray, goal: float) -> int:
+    # A tie goes to the plane nearer to the middle, so that flipping is its own inverse.
+    distance = np.abs(heights - goal)
+    ties = np.flatnonzero(distance <= distance.min() + 1e-6)
+    return int(ties[np.argmin(np.abs(heights[ties] - (heights[0] + heights[-1]) / 2))])
+
+
+def _count_message(depth: int, wanted: int, how: str) -> str:
+    what = "planes are repeated" if depth < wanted else "planes are chosen"
+    return f"{depth} planes, the model wants {wanted}: the nearest {what} ({how})."

@@ -1,0 +1,180 @@
+"""OpenVINO on the CPU: all networks of a model in one compiled graph.
+
+The graph is read from the package's ONNX file, which takes a fraction of the time of tracing the
+torch modules and needs no torch. Compiled graphs are kept warm in a small cache, so that a second
+run starts at once, and on disk, so that the next process starts quickly.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fluorgen.errors import DeviceError
+from napari_fluorgen.staining.devices import cpu_threads
+
+if TYPE_CHECKING:
+    from napari_fluorgen.models import Model
+
+WARM_GRAPHS = 4
+ONNX_NAME = "networks.onnx"
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+_graphs: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+_lock = threading.Lock()
+
+
+class OpenVinoBackend:
+    """Backend on the CPU.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    precision : str
+        ``"float32"`` or ``"bfloat16"``.
+    """
+
+    name = "openvino"
+
+    def __init__(self, model: Model, precision: str) -> None:
+        self._model = model
+        self._precision = precision
+
+    def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return the maps of each tile of the batch; see `Backend.predict`."""
+        graph = self._graph(batch.shape[2:])
+        maps: dict[str, NDArray[np.float32]] = {}
+        for index, tile in enumerate(batch):
+            # A request of its own: two threads may use one warm graph.
+            try:
+                outputs = graph.create_infer_request().infer([tile[None]])
+            except RuntimeError as error:
+                raise _translated(error) from error
+            for name, output in zip(self._model.spec.output_names, outputs.values(), strict=True):
+                whole = maps.setdefault(name, np.empty((len(batch), *batch.shape[2:]), np.float32))
+                whole[index] = output[0, 0]
+        return maps
+
+    def close(self) -> None:
+        """Nothing to give back: the cache of warm graphs is bounded."""
+
+    def _graph(self, shape: tuple[int, ...]) -> Any:
+        threads = cpu_threads()
+        key = (self._model.digest, shape, self._precision, threads)
+        with _lock:
+            if key in _graphs:
+                _graphs.move_to_end(key)
+                return _graphs[key]
+            graph = self._compile(shape, threads)
+            _graphs[key] = graph
+            while len(_graphs) > WARM_GRAPHS:
+                _graphs.popitem(last=False)
+            return graph
+
+    def _compile(self, shape: tuple[int, ...], threads: int) -> Any:
+        path = self._model.path / ONNX_NAME
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        folder = cache_folder()
+        if folder is not None:
+            settings["CACHE_DIR"] = str(folder)
+        try:
+            network = _core().read_model(path)
+            network.reshape([1, self._model.spec.planes, *shape])
+            return _core().compile_model(network, "CPU", settings)
+        except RuntimeError as error:
+            raise _translated(error) from error
+
+
+def is_installed() -> bool:
+    """Whether OpenVINO can be imported."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry.
+
+    On import it reports to its makers over the network unless its telemetry package is missing;
+    a laboratory's data machine should not, and an offline one should not wait for it.
+    """
+    name = "openvino_telemetry"
+    if "openvino" in sys.modules or name in sys.modules:
+        import openvino
+
+        return openvino
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        del sys.modules[name]
+    return openvino
+
+
+def capabilities() -> tuple[str, ...]:
+    """What OpenVINO says that the CPU computes natively, such as ``"BF16"``."""
+    if not is_installed():
+        return ()
+    return tuple(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Folder of the compiled graphs, or None where it cannot be written."""
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("napari-fluorgen", appauthor=False) / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def sample_convolution(precision: str) -> tuple[Callable[[], object], float]:
+    """Return a 3x3 convolution to time, and its number of operations."""
+    ov = import_openvino()
+    channels, side = 64, 128
+    planes = ov.opset13.parameter([1, channels, side, side], np.float32)
+    weights = np.full((channels, channels, 3, 3), 1e-3, np.float32)
+    layer = ov.opset13.convolution(planes, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+    network = ov.Model([layer], [planes])
+    settings = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": cpu_threads(),
+    }
+    request = _core().compile_model(network, "CPU", settings).create_infer_request()
+    values = np.ones((1, channels, side, side), np.float32)
+    return lambda: request.infer([values]), 2.0 * 9 * channels * channels * side * side
+
+
+def drop_warm_graphs() -> None:
+    """Forget every compiled graph in memory."""
+    with _lock:
+        _graphs.clear()
+
+
+@cache
+def _core() -> Any:
+    return import_openvino().Core()
+
+
+def _translated(error: RuntimeError) -> Exception:
+    text = str(error)
+    if any(word in text.lower() for word in ("bad_alloc", "out of memory", "allocate")):
+        return MemoryError(text)
+    line = text.strip().splitlines()[-1] if text.strip() else "no reason given"
+    return DeviceError(f"OpenVINO failed on the CPU ({line}); run 'fluorgen doctor'.")

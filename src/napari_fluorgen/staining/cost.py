@@ -1,0 +1,78 @@
+"""Arithmetic and memory of the networks, counted from their descriptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_fluorgen.models import ModelSpec
+    from napari_fluorgen.networks.architecture import Architecture
+
+
+def flops_per_pixel(architecture: Architecture) -> float:
+    """Floating-point operations of the convolutions for one pixel at full resolution.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Description of a network.
+
+    Returns
+    -------
+    float
+        Two for each multiplication with its addition; side heads, used in training only, and
+        everything that is not a convolution are left out.
+    """
+    a = architecture
+    total, width = 2.0 * 9 * a.in_channels * a.first_filters, a.first_filters
+    skips = []
+    for level in range(a.blocks):
+        area = 0.25**level
+        total += area * _dense_block(width, a.layers, a.growth_rate)
+        width += a.layers * a.growth_rate
+        skips.append(width)
+        total += area * 2 * width * width
+    total += 0.25**a.blocks * _dense_block(width, a.layers, a.growth_rate)
+    if a.kind == "nuclei":
+        plain, plain_width = _decoder(a, [0] * a.blocks)
+        stain, stain_width = _decoder(a, skips)
+        refined = stain_width + a.refine_layers * a.refine_growth_rate
+        refine = _dense_block(stain_width, a.refine_layers, a.refine_growth_rate)
+        return total + plain + stain + refine + 2 * plain_width * a.classes + 2 * refined
+    decoder, width = _decoder(a, skips)
+    return total + decoder + 2 * width * a.out_channels
+
+
+def model_flops_per_pixel(spec: ModelSpec) -> float:
+    """Operations of all networks of a model for one pixel."""
+    return sum(flops_per_pixel(architecture) for architecture in spec.architectures.values())
+
+
+def features_per_pixel(spec: ModelSpec) -> float:
+    """Numbers that the widest network of a model keeps for one pixel.
+
+    The skips of all levels, and the last block with its input and the transition before it.
+    """
+    widest = 0.0
+    for a in spec.architectures.values():
+        grown = a.layers * a.growth_rate
+        skips = sum(
+            (a.first_filters + (level + 1) * grown) * 0.25**level for level in range(a.blocks)
+        )
+        last = a.first_filters + grown + 3 * grown
+        widest = max(widest, skips + last)
+    return widest
+
+
+def _dense_block(width: int, layers: int, growth: int) -> float:
+    return sum(2.0 * 9 * (width + layer * growth) * growth for layer in range(layers))
+
+
+def _decoder(a: Architecture, skips: list[int]) -> tuple[float, int]:
+    total, width = 0.0, a.layers * a.growth_rate
+    for level in reversed(range(a.blocks)):
+        total += 0.25 ** (level + 1) * 2 * 9 * width * 4 * width
+        block = width + skips[level]
+        total += 0.25**level * _dense_block(block, a.layers, a.growth_rate)
+        width = a.layers * a.growth_rate
+    return total, block + width

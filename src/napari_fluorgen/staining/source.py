@@ -1,0 +1,134 @@
+"""Network input, tile by tile: counts read lazily, scaled, resampled and mirrored at the border."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.stack import BrightfieldStack
+from napari_fluorgen.staining import resample
+from napari_fluorgen.staining.adapt import Adaptation
+from napari_fluorgen.staining.background import Background, estimate_background
+
+if TYPE_CHECKING:
+    from napari_fluorgen.models import ModelSpec
+
+
+class TileSource:
+    """Reads any rectangle of the canvas as the network wants it.
+
+    Parameters
+    ----------
+    stack : BrightfieldStack
+        The stack.
+    spec : ModelSpec
+        How the model's input is scaled.
+    adaptation : Adaptation
+        Planes and grid, from `match_stack`.
+
+    Raises
+    ------
+    InputError
+        Where the stack holds values that are not finite, no light, or no structure at all.
+    """
+
+    def __init__(self, stack: BrightfieldStack, spec: ModelSpec, adaptation: Adaptation) -> None:
+        self._data = stack.data
+        self._name = stack.identity.name
+        self._scaling = spec.input
+        # Each plane is read once, however often it is repeated.
+        self._planes = sorted(set(adaptation.plane_indices))
+        self._take = [self._planes.index(index) for index in adaptation.plane_indices]
+        self._shape = adaptation.model_shape
+        height, width = stack.shape[1:]
+        self._rows = self._columns = None
+        if adaptation.model_shape != (height, width):
+            self._rows = resample.resize_matrix(height, self._shape[0])
+            self._columns = resample.resize_matrix(width, self._shape[1])
+        self._refuse_constant()
+        self._background: Background | None = None
+        self._gain = np.float32(1)
+        if self._scaling.kind == "background":
+            pixel = float(np.sqrt(adaptation.pixel_size_um[0] * adaptation.pixel_size_um[1]))
+            self._gain = np.float32(self._scaling.gain)
+            background = estimate_background(self._data, pixel)
+            self._background = replace(background, gains=background.gains[self._planes])
+
+    def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Read a rectangle of the canvas.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            With start and stop, in pixels on the grid of the model; they may reach beyond the
+            plane, where it is mirrored.
+
+        Returns
+        -------
+        ndarray, shape (1, planes, rows, columns), float32
+        """
+        y = mirrored(rows, self._shape[0])
+        x = mirrored(columns, self._shape[1])
+        span_y = slice(int(y.min()), int(y.max()) + 1)
+        span_x = slice(int(x.min()), int(x.max()) + 1)
+        block = self._resampled(span_y, span_x)
+        if not (_runs(y) and _runs(x)):
+            block = block[:, (y - span_y.start)[:, None], (x - span_x.start)[None, :]]
+        planes = block[self._take]
+        if self._scaling.kind == "range":
+            # The ranges belong to the places in the model, whichever plane stands in for them.
+            low = np.asarray(self._scaling.minimum, np.float32)[:, None, None]
+            high = np.asarray(self._scaling.maximum, np.float32)[:, None, None]
+            planes = np.clip((planes - low) / (high - low), 0, 1)
+        return np.ascontiguousarray(planes, dtype=np.float32)[None]
+
+    def _resampled(self, y: slice, x: slice) -> NDArray[np.float32]:
+        if self._rows is None or self._columns is None:
+            return self._scaled(y, x)
+        rows, columns = self._rows[y.start : y.stop], self._columns[x.start : x.stop]
+        span_y = resample.needed(rows, np.arange(rows.shape[0]))
+        span_x = resample.needed(columns, np.arange(columns.shape[0]))
+        block = self._scaled(span_y, span_x)
+        rows, columns = rows[:, span_y], columns[:, span_x]
+        return np.stack([resample.apply(plane, rows, columns) for plane in block])
+
+    def _scaled(self, y: slice, x: slice) -> NDArray[np.float32]:
+        """A block on the grid of the stack, divided by its background where the model asks."""
+        planes = np.stack([np.asarray(self._data[z, y, x]) for z in self._planes])
+        if planes.dtype.kind == "f" and not np.isfinite(planes).all():
+            raise InputError(
+                f"Stack '{self._name}' holds values that are not numbers (NaN or infinite); "
+                "replace them before staining."
+            )
+        if self._background is not None:
+            scaled = self._background.divide(planes, y, x)
+            scaled -= 1
+            scaled *= self._gain
+            return scaled
+        return planes.astype(np.float32)
+
+    def _refuse_constant(self) -> None:
+        for index in self._planes:
+            plane = self._data[index]
+            sample = np.asarray(plane[:: max(1, plane.shape[0] // 64)])
+            if sample.size > 1 and sample.min() == sample.max():
+                whole = np.asarray(plane)
+                if whole.min() == whole.max():
+                    raise InputError(
+                        f"Plane {index + 1} of stack '{self._name}' is constant "
+                        f"(every value is {whole.flat[0]:g}); expected a brightfield image."
+                    )
+
+
+def mirrored(span: slice, length: int) -> NDArray[np.int64]:
+    """Indices of a span of the canvas in a plane of `length`, mirrored beyond its end."""
+    index = np.arange(span.start, span.stop) % (2 * length)
+    return np.where(index < length, index, 2 * length - 1 - index)
+
+
+def _runs(index: NDArray[np.int64]) -> bool:
+    return bool((np.diff(index) == 1).all())
