@@ -200,8 +200,6 @@ def _finished(stack: BrightfieldStack, request: StainRequest, folder: Path, mode
     """Return whether a readable result of an equal run lies in `folder`."""
     from napari_fluorgen.io import results
 
-    if not folder.is_dir() or stack.identity.name not in results.list_fields(folder):
-        return False
     try:
         record = results.read_field(folder, stack.identity.name).provenance
     except InputError:
@@ -258,14 +256,15 @@ def _one_field(
     began = time.perf_counter()
     stack = source.open()
     _check_not_the_plate(stack, folder)
-    if resume and _finished(stack, request, folder, model):
+    known = resume and stack.identity.name in results.read_run(folder)
+    if known and _finished(stack, request, folder, model):
         return FieldSkipped(stack.identity, "already stained with these settings")
     check_disk_space(
         folder, stack.shape[1] * stack.shape[2] * _BYTES_PER_PIXEL, stack.identity.name
     )
     field = yield from stain_field(stack, request, model=model, should_stop=should_stop)
     yield Stage("writing")
-    files = results.write_field(field, folder, format=format, overwrite=overwrite or resume)
+    files = results.write_field(field, folder, format=format, overwrite=overwrite or known)
     return FieldWritten(
         identity=stack.identity,
         files=tuple(str(file) for file in files),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from napari_fluorgen.errors import Cancelled
+from napari_fluorgen.errors import Cancelled, InputError
 from napari_fluorgen.stack import BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import FieldDone, Stage
 from napari_fluorgen.workflow.provenance import describe_input, timestamp, versions
@@ -65,6 +65,11 @@ def stain_field(
     from napari_fluorgen.staining.engine import stain_arrays
 
     started = timestamp()
+    if len(stack.data.shape) == 3 and stack.shape[0] == 1:
+        raise InputError(
+            f"{stack.source or stack.identity.name} has a single plane, which holds no focus "
+            "series to stain from: give a z-stack, best with seven planes around the cells."
+        )
     if model is None:
         model = load_model(request.model)
     raw = yield from stain_arrays(

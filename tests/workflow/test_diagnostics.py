@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from napari_fluorgen.workflow.diagnostics import diagnose, find_cellprofiler
+
+
+def by_name(folder="."):
+    return {check.name: check for check in diagnose(folder)}
+
+
+def test_report_looks_at_everything(installed, tmp_path) -> None:
+    checks = by_name(tmp_path)
+    assert list(checks) == [
+        "versions",
+        "machine",
+        "devices",
+        "models",
+        "napari",
+        "CellProfiler",
+        "disk",
+    ]
+    assert "tiny" in checks["models"].found
+    assert "cpu" in checks["devices"].found
+    assert checks["versions"].status == checks["machine"].status == checks["devices"].status == "ok"
+    assert str(tmp_path) in checks["disk"].found
+
+
+def test_report_never_raises(tmp_path) -> None:
+    assert by_name(tmp_path / "missing")["disk"].status == "problem"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="programs have another suffix there")
+def test_cellprofiler_is_found_by_setting_and_on_path(tmp_path, monkeypatch) -> None:
+    program = tmp_path / "cellprofiler"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("FLUORGEN_CELLPROFILER", raising=False)
+    assert find_cellprofiler() == program
+    monkeypatch.setenv("FLUORGEN_CELLPROFILER", str(tmp_path / "gone"))
+    assert find_cellprofiler() is None
+    assert "gone" in by_name(tmp_path)["CellProfiler"].found

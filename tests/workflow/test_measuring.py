@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from napari_fluorgen.errors import Cancelled, InputError, OutputError
+from napari_fluorgen.io import find_fields, results
+from napari_fluorgen.workflow import FieldStarted, StainRequest, drain, stain_batch
+from napari_fluorgen.workflow.measuring import export_folder, list_stained, measure_folder
+
+
+@pytest.fixture
+def stained(plate, model, tmp_path):
+    request = StainRequest.build(model="tiny", device="cpu", precision="float32")
+    drain(stain_batch(find_fields(plate.folder), request, tmp_path / "out", model=model))
+    return tmp_path / "out"
+
+
+def nuclei_of(folder) -> int:
+    names = results.list_fields(folder)
+    return sum(int(results.read_field(folder, name).nuclei_labels.max()) for name in names)
+
+
+def test_tables_have_a_row_for_each_nucleus_and_field(stained, tmp_path) -> None:
+    events: list[FieldStarted] = []
+    summary = measure_folder(stained, tmp_path / "tables", progress=events.append)
+    rows = list(csv.DictReader((tmp_path / "tables" / "Nuclei.csv").open()))
+    images = list(csv.DictReader((tmp_path / "tables" / "Image.csv").open()))
+    assert len(rows) == summary.objects["Nuclei"] == nuclei_of(stained)
+    assert len(images) == len(summary.fields) == len(events) == 3
+    assert {row["ImageNumber"] for row in images} == {"1", "2", "3"}
+
+
+def test_export_has_every_field(stained, tmp_path) -> None:
+    summary = export_folder(stained, tmp_path / "project")
+    assert summary.n_fields == 3
+    assert summary.n_nuclei == nuclei_of(stained)
+    assert summary.pipeline.is_file()
+    assert len(list(csv.DictReader(summary.load_data.open()))) == 3
+
+
+def test_existing_tables_are_kept_unless_asked(stained, tmp_path) -> None:
+    measure_folder(stained, tmp_path / "tables")
+    with pytest.raises(OutputError, match="exists"):
+        measure_folder(stained, tmp_path / "tables")
+    measure_folder(stained, tmp_path / "tables", overwrite=True)
+
+
+def test_stop_writes_nothing(stained, tmp_path) -> None:
+    asked = iter([False, True])
+    with pytest.raises(Cancelled):
+        measure_folder(stained, tmp_path / "tables", should_stop=lambda: next(asked))
+    assert not list(tmp_path.glob("tables/*"))
+
+
+def test_folder_without_results_is_one_sentence(tmp_path) -> None:
+    with pytest.raises(InputError, match="no stained field"):
+        list_stained(tmp_path)
+    with pytest.raises(InputError, match="not a folder"):
+        list_stained(tmp_path / "missing")
