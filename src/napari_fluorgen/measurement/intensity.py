@@ -52,6 +52,9 @@ def measure_intensity(labels: NDArray, images: Mapping[str, NDArray], count: int
     """
     rows, columns = np.nonzero(labels)
     owner = labels[rows, columns].astype(np.intp) - 1
+    # pixels of one object side by side, in reading order: every statistic is then a run
+    grouped = np.argsort(owner, kind="stable")
+    rows, columns, owner = rows[grouped], columns[grouped], owner[grouped]
     edge = inner_boundaries(labels)[rows, columns]
     table: Columns = {}
     for name, image in images.items():
@@ -64,22 +67,22 @@ def measure_intensity(labels: NDArray, images: Mapping[str, NDArray], count: int
 
 
 def _statistics(owner: NDArray, values: NDArray, count: int) -> Columns:
-    """Return sum, mean, standard deviation, minimum and maximum for each owner."""
-    number = np.bincount(owner, minlength=count)[:count]
-    total = np.bincount(owner, values, minlength=count)[:count]
-    lowest, highest = np.full(count, np.inf), np.full(count, -np.inf)
-    np.minimum.at(lowest, owner, values)
-    np.maximum.at(highest, owner, values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = total / number
-        squares = np.bincount(owner, (values - mean[owner]) ** 2, minlength=count)[:count]
-        deviation = np.sqrt(squares / number)
-    empty = number == 0
-    lowest[empty] = highest[empty] = np.nan
+    """Return sum, mean, standard deviation, minimum and maximum of each run of one owner."""
+    number = np.bincount(owner, minlength=count)
+    present = np.flatnonzero(number)
+    start = (np.cumsum(number) - number)[present]
+    total, lowest, highest, squares = (np.full(count, np.nan) for _ in range(4))
+    total[present] = np.bincount(owner, values, minlength=count)[present]
+    with np.errstate(invalid="ignore"):
+        mean = total / np.maximum(number, 1)
+    if present.size:
+        lowest[present] = np.minimum.reduceat(values, start)
+        highest[present] = np.maximum.reduceat(values, start)
+        squares[present] = np.bincount(owner, (values - mean[owner]) ** 2, minlength=count)[present]
     return {
-        "IntegratedIntensity": np.where(empty, np.nan, total),
+        "IntegratedIntensity": total,
         "MeanIntensity": mean,
-        "StdIntensity": deviation,
+        "StdIntensity": np.sqrt(squares / np.maximum(number, 1)),
         "MinIntensity": lowest,
         "MaxIntensity": highest,
     }
@@ -89,31 +92,38 @@ def _whole(owner: NDArray, values: NDArray, rows: NDArray, columns: NDArray, cou
     """Return the columns that use every pixel of an object."""
     statistics = _statistics(owner, values, count)
     table = {f"Intensity_{key}": column for key, column in statistics.items()}
-    number = np.bincount(owner, minlength=count)[:count]
-    # of equal values the first in reading order comes last, where the brightest is picked
-    order = np.lexsort((np.arange(values.size)[::-1], values, owner))
+    number = np.bincount(owner, minlength=count)
+    ordered = _sort_runs(values, number)
     for key, fraction in (("LowerQuartile", 0.25), ("Median", 0.5), ("UpperQuartile", 0.75)):
-        table[f"Intensity_{key}Intensity"] = _quantile(values[order], number, fraction)
+        table[f"Intensity_{key}Intensity"] = _quantile(ordered, number, fraction)
     spread = np.abs(values - table["Intensity_MedianIntensity"][owner])
-    table["Intensity_MADIntensity"] = _quantile(spread[np.lexsort((spread, owner))], number, 0.5)
+    table["Intensity_MADIntensity"] = _quantile(_sort_runs(spread, number), number, 0.5)
+    brightest = np.flatnonzero(values == statistics["MaxIntensity"][owner])[::-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         total = statistics["IntegratedIntensity"]
         shift = np.zeros(count)
         for axis, position in (("X", columns), ("Y", rows)):
-            centre = np.bincount(owner, position, minlength=count)[:count] / number
-            mass = np.bincount(owner, position * values, minlength=count)[:count] / total
+            centre = np.bincount(owner, position, minlength=count) / number
+            mass = np.bincount(owner, position * values, minlength=count) / total
             table[f"Location_CenterMassIntensity_{axis}"] = mass
             shift += (centre - mass) ** 2
+            peak = np.full(count, np.nan)
+            peak[owner[brightest]] = position[brightest]  # the first in reading order stays
+            table[f"Location_MaxIntensity_{axis}"] = peak
         table["Intensity_MassDisplacement"] = np.sqrt(shift)
-    last = order[np.maximum(np.cumsum(number) - 1, 0)] if order.size else np.zeros(count, np.intp)
-    empty = number == 0
-    for axis, position in (("X", columns), ("Y", rows)):
-        brightest = position[last] if order.size else np.zeros(count)
-        table[f"Location_MaxIntensity_{axis}"] = np.where(empty, np.nan, brightest)
-    flat = np.where(empty, np.nan, 0.0)
+    flat = np.where(number == 0, np.nan, 0.0)
     table["Location_CenterMassIntensity_Z"] = flat
     table["Location_MaxIntensity_Z"] = flat.copy()
     return table
+
+
+def _sort_runs(values: NDArray, number: NDArray) -> NDArray[np.float64]:
+    """Return `values` with each run of `number` entries sorted."""
+    ordered = values.copy()
+    stops = np.cumsum(number).tolist()
+    for start, stop in zip([0, *stops], stops, strict=False):
+        ordered[start:stop].sort()
+    return ordered
 
 
 def _quantile(ordered: NDArray, number: NDArray, fraction: float) -> NDArray[np.float64]:
