@@ -7,6 +7,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def normalised(name: str) -> str:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    required = importlib.metadata.requires("napari-fluorgen") or []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    required = [*project["dependencies"], *extras["all"], *extras["train"]]
     declared = {normalised(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in required}
     providers = importlib.metadata.packages_distributions()
     undeclared = set()
