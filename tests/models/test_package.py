@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -88,6 +89,21 @@ def test_onnx_computes_the_same_at_other_sizes(package, model):
         for a, b in zip(session.run(None, {"brightfield": x}), expected, strict=True):
             assert a.shape == (shape[0], 1, *shape[2:])
             np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_without_onnx_the_package_is_valid_too(tmp_path, monkeypatch):
+    spec = pytest.importorskip("bioimageio.spec")
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as where it is not installed
+    folder = make_package(tmp_path / "torchscript", make_spec())
+    description = spec.load_description(folder / "rdf.yaml")
+    assert description.weights.torchscript is not None
+    model = Model(folder)
+    assert models.test_model(model).passed
+    x = torch.randn(2, 7, 80, 64)
+    traced = torch.jit.load(folder / "networks.pt")
+    with torch.no_grad():
+        for a, b in zip(traced(x), model.combined()(x), strict=True):
+            torch.testing.assert_close(a, b)
 
 
 def test_saving_leaves_the_networks_alone(tmp_path):

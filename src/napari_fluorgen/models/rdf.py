@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_fluorgen.models.onnx_export import OPSET
 from napari_fluorgen.models.spec import PROBABILITY, ModelSpec
 
 FORMAT_VERSION = "0.5.4"
@@ -30,7 +29,12 @@ def sha256(path: Path) -> str:
 
 
 def describe(
-    spec: ModelSpec, folder: Path, *, onnx: str, attachments: list[str], license_id: str
+    spec: ModelSpec,
+    folder: Path,
+    *,
+    weights: dict[str, Any],
+    attachments: list[str],
+    license_id: str,
 ) -> dict[str, Any]:
     """Describe the package whose other files lie in `folder`.
 
@@ -40,8 +44,8 @@ def describe(
         Stored under ``config.fluorgen``.
     folder : Path
         Holds README.md, the weights, ``input.npy`` and ``output_<name>.npy``.
-    onnx : str
-        File name of the weights that BioImage.IO tools run.
+    weights : dict of str to dict
+        Weights that BioImage.IO tools run, by format, without digests.
     attachments : list of str
         File names of what else belongs to the package.
     license_id : str
@@ -71,7 +75,7 @@ def describe(
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": [_input(spec, file("input.npy"))],
         "outputs": [_output(spec, name, file(f"output_{name}.npy")) for name in spec.output_names],
-        "weights": {"onnx": {**file(onnx), "opset_version": OPSET}},
+        "weights": {kind: {**entry, **file(entry["source"])} for kind, entry in weights.items()},
         "attachments": [file(name) for name in attachments],
         "config": {"fluorgen": spec.model_dump(mode="json")},
     }

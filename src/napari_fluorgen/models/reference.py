@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,12 +156,13 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     if path.stat().st_size == 0:
         raise ModelError(f"{path} is empty; give a checkpoint file (.pth) of the training code.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on unusual pickles: they are refused or read
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files
-        reason = "holds pickled code" if "Unsupported" in str(error) else "is damaged or not one"
         raise ModelError(
-            f"{path} cannot be read as a checkpoint of tensors: it {reason}; "
-            "use an unchanged .pth file of the published training code."
+            f"{path} cannot be read as a checkpoint: it is damaged or holds more than tensors and "
+            "plain values; use an unchanged .pth file of the published training code."
         ) from error
     state = content.get("model_state_dict", content) if isinstance(content, dict) else None
     if (

@@ -12,14 +12,12 @@ from numpy.typing import ArrayLike
 
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.io.atomic import atomic_path
-from napari_fluorgen.models.onnx_export import export_onnx
+from napari_fluorgen.models.exchange import export_weights
 from napari_fluorgen.models.rdf import describe
 from napari_fluorgen.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
-
-ONNX_NAME = "networks.onnx"
 
 
 def save_package(
@@ -94,10 +92,10 @@ def save_package(
         if calibration is not None:
             _save_calibration(temporary / "calibration.npz", calibration)
             attachments.append("calibration.npz")
-        export_onnx(combined, temporary / ONNX_NAME, planes=spec.planes)
+        weights = export_weights(combined, temporary, planes=spec.planes)
         (temporary / "README.md").write_text(card, encoding="utf-8")
         record = describe(
-            spec, temporary, onnx=ONNX_NAME, attachments=attachments, license_id=license_id
+            spec, temporary, weights=weights, attachments=attachments, license_id=license_id
         )
         _save_yaml(temporary / "rdf.yaml", record)
     return folder
