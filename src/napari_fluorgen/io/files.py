@@ -16,6 +16,8 @@ from napari_fluorgen.io.lazy import Plane
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".ome.tif", ".ome.tiff")
 IMAGE_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".png")
 
+ONE_PLANE = "There is only one plane: focus cannot be used, and stains will be unreliable."
+
 _MICROSCOPE_FORMATS = {
     ".czi": "Zeiss CZI",
     ".lif": "Leica LIF",

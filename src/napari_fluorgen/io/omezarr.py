@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.io.files import field_name, natural_key, unreadable
+from napari_fluorgen.io.files import ONE_PLANE, field_name, natural_key, unreadable
 from napari_fluorgen.io.lazy import PlaneStack
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
@@ -156,6 +156,7 @@ def read_image(path: Path) -> BrightfieldStack:
         pixel_size_um=pixel_size,
         z_um=z_um,
         source=str(path),
+        notes=(ONE_PLANE,) if len(planes) == 1 else (),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.cellvoyager import is_plate_folder, parse_name, read_plate
 from napari_fluorgen.io.files import (
+    ONE_PLANE,
     IMAGE_SUFFIXES,
     check_file,
     field_name,
@@ -20,7 +21,7 @@ from napari_fluorgen.io.files import (
 )
 from napari_fluorgen.io.lazy import PlaneStack
 from napari_fluorgen.io.plate import FieldEntry, Plate
-from napari_fluorgen.io.series import ONE_PLANE, find_series, read_series
+from napari_fluorgen.io.series import find_series, read_series
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
 _DEPTH = 3
@@ -92,7 +93,7 @@ def read_stack(
     if path.is_dir():
         found = find_fields([path])
         if not found.fields:
-            raise InputError(found.problems[0] if found.problems else _nothing(path))
+            raise InputError(found.problems[0])
         if len(found.fields) > 1:
             names = some_names([source.identity.name for source in found.fields])
             raise InputError(
@@ -140,7 +141,11 @@ def find_fields(
         path = Path(item)
         try:
             if path.is_dir():
-                sources += _in_folder(path, problems, _DEPTH)
+                known = len(problems)
+                inside = _in_folder(path, problems, _DEPTH)
+                if not inside and len(problems) == known:
+                    problems.append(_nothing(path))
+                sources += inside
             elif parse_name(path.name) is not None and path.exists():
                 sources.append(_source(_entry_of(path, plates)))
             else:
@@ -177,8 +182,6 @@ def _in_folder(folder: Path, problems: list[str], depth: int) -> list[FieldSourc
                     sources += _in_folder(child, problems, depth - 1)
                 except InputError as error:
                     problems.append(str(error))
-    if not sources and depth == _DEPTH and not problems:
-        raise InputError(_nothing(folder))
     return sources
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.files import (
+    ONE_PLANE,
     ImageFile,
     check_one_shape,
     natural_key,
@@ -21,7 +22,8 @@ from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 # ``Z1341.95``, ``z=-2.5``, ``z10um`` are heights in µm; ``z03``, ``_Z7`` are numbers of planes.
 _HEIGHT = re.compile(r"(?<![a-z])z[=_]?([+-]?\d+\.\d+|[+-]?\d+(?=um|µm))(?:um|µm)?", re.I)
 _NUMBER = re.compile(r"(?<![a-z])(?:z|plane|slice)[=_]?(\d+)(?!\d*\.\d)", re.I)
-_CHANNEL = re.compile(r"(?<![a-z])(?:ch|w|c)(\d{1,2})(?!\d)", re.I)
+# Not ``C03``, which is a well, nor ``r03c03``, a row and column.
+_CHANNEL = re.compile(r"(?<![A-Za-z])(?:ch|Ch|CH|channel|Channel)_?\d+|(?<![A-Za-z0-9])[cw]\d+")
 _NOT_BRIGHTFIELD = re.compile(
     r"(?<![a-z])(fl(?!\d)|fluo|fluor|fluorescence|dapi|hoechst\d*|bodipy|gfp|rfp|yfp|cfp|fitc|tritc|txred|"
     r"mcherry|cy[357]|map2|nfh|confocal|maxproj|mip|masks?|labels?|outlines?|segmentation|nuclei|"
@@ -100,7 +102,7 @@ def find_series(folder: Path, files: list[Path]) -> list[Series]:
 
 
 def _check_one_channel(folder: Path, files: list[Path]) -> None:
-    channels = {found[0] for path in files if (found := _CHANNEL.search(path.stem))}
+    channels = {" ".join(_CHANNEL.findall(path.stem)) for path in files} - {""}
     if len(channels) > 1:
         raise InputError(
             f"{folder} holds images of several channels ({', '.join(sorted(channels))}): expected "
@@ -137,6 +139,3 @@ def read_series(series: Series) -> BrightfieldStack:
         source=str(folder),
         notes=tuple(notes),
     )
-
-
-ONE_PLANE = "There is only one plane: focus cannot be used, and stains will be unreliable."

@@ -61,16 +61,19 @@ class TiffPlane:
     def read(self, window: tuple[Any, ...] = ()) -> NDArray[Any]:
         """Pixels of `window` in the machine's byte order."""
         try:
-            if self.offset is not None:
-                mapped = np.memmap(
-                    self.path, self.stored, mode="r", offset=self.offset, shape=self.shape
-                )
-                return np.array(mapped[window], dtype=self.dtype)
-            with tifffile.TiffFile(self.path) as tif:
-                block = tif.asarray(key=self.index, series=0)
-            return block.reshape(self.shape).astype(self.dtype, copy=False)[window]
+            whole = self._mapped() if self.windowed else self._decoded()
         except Exception as error:
             raise unreadable(self.path, error) from error
+        return np.array(whole[window], dtype=self.dtype)
+
+    def _mapped(self) -> NDArray[Any]:
+        offset = self.offset or 0
+        return np.memmap(self.path, self.stored, mode="r", offset=offset, shape=self.shape)
+
+    def _decoded(self) -> NDArray[Any]:
+        with tifffile.TiffFile(self.path) as tif:
+            block: NDArray[Any] = tif.asarray(key=self.index, series=0)
+        return block.reshape(self.shape)
 
 
 def open_tiff(path: Path) -> ImageFile:
@@ -128,21 +131,22 @@ def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
 
 def _plane_count(path: Path, series: tifffile.TiffPageSeries, notes: list[str]) -> int:
     """Planes of a series whose axes can only mean one stack."""
-    axes = dict(zip(series.axes, series.shape, strict=True))
-    if "S" in axes or "Y" not in axes or "X" not in axes:
+    names = series.axes
+    if "S" in names or "Y" not in names or "X" not in names:
         raise InputError(
             f"{path} is an RGB or otherwise coloured image (axes {series.axes}): expected gray "
             "planes; save the brightfield stack as 8-bit or 16-bit gray."
         )
-    extra = {axis: size for axis, size in axes.items() if axis not in "YX" and size > 1}
-    if len(series.axes) != len(axes) or len(extra) > 1:
-        found = " × ".join(f"{size} {_AXIS_WORDS.get(axis, axis)}" for axis, size in extra.items())
+    pairs = zip(names, series.shape, strict=True)
+    extra = [(axis, size) for axis, size in pairs if axis not in "YX" and size > 1]
+    if len(extra) > 1:
+        found = " × ".join(f"{size} {_AXIS_WORDS.get(axis, axis)}" for axis, size in extra)
         raise InputError(
             f"{path} holds {found}: expected the focus planes of one brightfield field alone; save "
             "the brightfield channel of one time point and position as its own file (in Fiji: "
             "Image > Duplicate…)."
         )
-    for axis, size in extra.items():
+    for axis, size in extra:
         # Writers without axes information call focus planes channels or time points.
         if axis == "C" and size < 5:
             raise InputError(
@@ -152,7 +156,7 @@ def _plane_count(path: Path, series: tifffile.TiffPageSeries, notes: list[str]) 
             )
         if axis in "CT":
             notes.append(f"{path.name}: its {size} {_AXIS_WORDS[axis]} were read as focus planes.")
-    return math.prod(extra.values())
+    return math.prod(size for _, size in extra)
 
 
 _AXIS_WORDS = {
@@ -210,18 +214,21 @@ def _calibration(
         found = _ome_calibration(tif.ome_metadata, count)
         if found[0] is not None:
             return found
-    resolution = _resolution(tif.pages[0])
+    page = tif.pages[0]
+    resolution = _resolution(page)
+    by_tags = None if tif.is_imagej else _tag_pixel_size(page, resolution)
     metadata: dict[str, Any] = {}
     if tif.is_imagej:
         metadata = tif.imagej_metadata or {}
-    elif tif.is_shaped and tif.shaped_metadata and _resolution_unit(tif.pages[0]) in (0, 1):
+    elif tif.is_shaped and tif.shaped_metadata:
         metadata = dict(tif.shaped_metadata[0])
     unit = _MICROMETRES.get(_plain_unit(metadata.get("unit")))
-    if unit is not None and resolution is not None:
-        return (unit / resolution[0], unit / resolution[1]), _even(
-            metadata.get("spacing"), unit, count
-        )
-    return _tag_pixel_size(tif.pages[0], resolution), None
+    if unit is None:
+        return by_tags or _tag_pixel_size(page, resolution), None
+    z_um = _even(metadata.get("spacing"), unit, count)
+    if by_tags is None and resolution is not None:
+        return (unit / resolution[0], unit / resolution[1]), z_um
+    return by_tags, z_um
 
 
 def _plain_unit(unit: Any) -> str:

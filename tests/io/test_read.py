@@ -1,0 +1,124 @@
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.io import find_fields, read_stack
+
+STACK = np.random.default_rng(1).integers(0, 255, (5, 12, 14)).astype(np.uint8)
+
+
+def save(path, data=STACK, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, data, photometric="minisblack", **options)
+    return path
+
+
+def test_folder_of_stacks(tmp_path):
+    for name in ("b10.tif", "b2.tif"):
+        save(tmp_path / name)
+    save(tmp_path / "overview.tif", STACK[0])
+    (tmp_path / "broken.tif").write_text("text")
+    (tmp_path / "readme.txt").write_text("text")
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["b2", "b10"]
+    assert len(found.problems) == 2
+    assert any("broken.tif" in problem for problem in found.problems)
+    assert any("overview.tif" in problem for problem in found.problems)
+    with pytest.raises(InputError, match="2 fields"):
+        read_stack(tmp_path)
+
+
+def test_folder_with_one_stack(tmp_path):
+    save(tmp_path / "only.tif")
+    stack = read_stack(tmp_path)
+    assert stack.identity.name == "only"
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK)
+
+
+def test_subfolders_are_searched(tmp_path):
+    save(tmp_path / "day 1" / "a.tif")
+    save(tmp_path / "day 2" / "deep" / "a.tif")
+    (tmp_path / "empty").mkdir()
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["a", "a_2"]
+    assert found.fields[1].open().identity.name == "a_2"
+    assert found.problems == ()
+
+
+def test_bad_paths_are_listed_and_the_rest_is_found(tmp_path):
+    good = save(tmp_path / "good.tif")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.tif").touch()
+    paths = [tmp_path / "none.tif", good, tmp_path / "empty", tmp_path / "empty.tif", good]
+    found = find_fields(paths)
+    assert [source.identity.name for source in found.fields] == ["good"]
+    assert len(found.problems) == 3
+    assert all("\n" not in problem for problem in found.problems)
+
+
+def test_folder_without_images(tmp_path):
+    with pytest.raises(InputError, match="holds no images"):
+        read_stack(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="holds no images"):
+        read_stack(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_stack(tmp_path / "none")
+
+
+def test_sources_travel_to_other_processes(tmp_path):
+    save(tmp_path / "a.tif", compression="lzw")
+    found = pickle.loads(pickle.dumps(find_fields(tmp_path)))
+    stack = pickle.loads(pickle.dumps(found.fields[0].open()))
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK)
+
+
+def test_reading_works_without_the_optional_packages(tmp_path):
+    """A training node has neither dask nor zarr, torch is not needed to read."""
+    save(tmp_path / "a.tif", compression="zlib")
+    code = (
+        "import sys\n"
+        "for name in ('dask', 'zarr', 'torch', 'openvino', 'napari', 'qtpy', 'bioimageio'):\n"
+        "    sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from napari_fluorgen.io import find_fields, read_stack\n"
+        f"assert np.asarray(read_stack({str(tmp_path / 'a.tif')!r}).data).sum() == {STACK.sum()}\n"
+        f"assert len(find_fields({str(tmp_path)!r}).fields) == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
+
+
+@pytest.mark.real_data
+def test_real_tiffs(shared):
+    folder = shared / "data/formats_neubias"
+    stack = read_stack(folder / "xyz_8bit__mitotic_plate_calibrated.tif")
+    assert stack.shape == (6, 263, 263)
+    assert stack.pixel_size_um == pytest.approx((0.085196, 0.085196), rel=1e-4)
+    assert stack.z_um == pytest.approx((0, 3, 6, 9, 12, 15))
+    np.testing.assert_array_equal(np.asarray(stack.data), tifffile.imread(stack.source))
+    for name, words in {
+        "xyc_16bit__cell_dna_mts_actin.tif": "3 channels",
+        "xyzc_16bit__spots.tif": "17 planes × 2 channels",
+        "xyz__multiple_images.czi": "Zeiss CZI.*OME-TIFF",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            read_stack(folder / name)
+
+
+@pytest.mark.real_data
+def test_real_lzw(shared):
+    path = shared / "data/cellpainting_brightfield/r03c03f03p01-ch1sk1fk1fl1.tiff"
+    stack = read_stack(path)
+    assert stack.shape == (1, 1080, 1080)
+    assert stack.pixel_size_um is None  # the tags say 64 µm, which no microscope has
+    np.testing.assert_array_equal(stack.data[0], tifffile.imread(path))
+    with pytest.raises(InputError, match="RGB"):
+        read_stack(path.with_name("NucleiOutlines_BR00143976_C03_3.tiff"))
+    with pytest.raises(InputError, match="several channels"):
+        read_stack(path.parent)
