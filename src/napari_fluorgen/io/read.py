@@ -11,8 +11,8 @@ from pathlib import Path
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.cellvoyager import is_plate_folder, parse_name, read_plate
 from napari_fluorgen.io.files import (
-    ONE_PLANE,
     IMAGE_SUFFIXES,
+    ONE_PLANE,
     check_file,
     field_name,
     natural_key,
