@@ -59,8 +59,8 @@ def test_unknown_model_names_what_is_installed(installed, tmp_path):
 
 
 def test_first_folder_wins(installed, tmp_path):
-    other = user_data = tmp_path / "data" / "napari-fluorgen" / "models"
-    make_package(user_data / "tiny-20x", make_spec(version="9.9.9"))
+    other = tmp_path / "data" / "napari-fluorgen" / "models"
+    make_package(other / "tiny-20x", make_spec(version="9.9.9"))
     assert load_model("tiny-20x").path == installed / "tiny-20x"
     assert [s.name for s in list_models()].count("tiny-20x") == 1
     shutil.rmtree(installed / "tiny-20x")
@@ -98,6 +98,13 @@ def test_suggests_something_where_the_pixel_size_is_unknown(installed):
     assert suggest_model(None) in {"tiny-20x", "tiny-40x"}
     shutil.rmtree(installed)
     assert suggest_model(None) is None
+
+
+def test_finds_models_where_platformdirs_is_missing(installed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    assert load_model("tiny-20x").path == installed / "tiny-20x"
+    monkeypatch.delenv("FLUORGEN_MODEL_DIR")
+    assert user_model_dir().parts[-2:] == ("napari-fluorgen", "models")
 
 
 def test_listing_does_not_load_torch(installed):

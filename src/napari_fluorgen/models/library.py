@@ -51,7 +51,7 @@ class ModelSummary:
 
 def user_model_dir() -> Path:
     """Folder where models are installed: FLUORGEN_MODEL_DIR or the user's data folder."""
-    return _search_folders()[0]
+    return _user_folders()[0]
 
 
 def load_model(name_or_path: str | Path) -> Model:
@@ -145,15 +145,18 @@ def suggest_model(pixel_size_um: float | None) -> str | None:
     return best.name if zoom(best) <= math.log(_LARGEST_ZOOM) else None
 
 
-def _search_folders() -> list[Path]:
-    from platformdirs import user_data_path
-
+def _user_folders() -> list[Path]:
     named = os.environ.get(MODEL_DIR_VARIABLE)
-    return [
-        *([Path(named).expanduser()] if named else []),
-        user_data_path("napari-fluorgen", appauthor=False) / "models",
-        _SHIPPED,
-    ]
+    folders = [Path(named).expanduser()] if named else []
+    try:
+        from platformdirs import user_data_path
+    except ImportError:  # a training node has only what training needs
+        return folders or [Path.home() / ".local/share/napari-fluorgen/models"]
+    return [*folders, user_data_path("napari-fluorgen", appauthor=False) / "models"]
+
+
+def _search_folders() -> list[Path]:
+    return [*_user_folders(), _SHIPPED]
 
 
 def _installed() -> Iterator[Model]:
