@@ -99,7 +99,7 @@ def test_resume_does_fields_again_whose_settings_input_or_files_changed(
     other = StainRequest.build(model="tiny", device="cpu", precision="float32", focus="flipped")
     summary, _ = run(plate.folder, out, other, resume=True)
     assert len(summary.done) == 3
-    plane = plate.files("E05", 1)[-1]
+    plane = plate.files("D04", 3)[-1]
     tifffile.imwrite(plane, tifffile.imread(plane) + 1)
     summary, _ = run(plate.folder, out, other, resume=True)
     assert (len(summary.done), len(summary.skipped)) == (1, 2)

@@ -33,7 +33,7 @@ def test_a_stack_becomes_stains_nuclei_and_confidence(stack, model) -> None:
 
 
 def test_events_come_in_order_and_end_with_the_field(stack, model) -> None:
-    from napari_fluorgen.staining.engine import Planned, TileDone
+    from napari_fluorgen.staining import Planned, TileDone
 
     events = []
     request = StainRequest.build(model="tiny", device="cpu", precision="float32")

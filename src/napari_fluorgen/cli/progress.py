@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from napari_fluorgen.cli import output
+from napari_fluorgen.workflow.estimate import describe_cost
 from napari_fluorgen.workflow.events import (
     FieldFailed,
     FieldSkipped,
@@ -23,6 +24,7 @@ class RunProgress:
         self._bar = bar
         self._task = bar.add_task("Preparing", total=None)
         self._label = ""
+        self._where = ""
         self._told: set[str] = set()
         self.events: list[Any] = []
 
@@ -53,13 +55,19 @@ class RunProgress:
             self._bar.console.print(f"Note: {sentence}", style="yellow")
 
     def _engine(self, event: Any) -> None:
-        from napari_fluorgen.staining.engine import Planned, TileDone
+        from napari_fluorgen.staining import Notice, Planned, TileDone
 
         if isinstance(event, Planned):
-            for sentence in event.adaptation.messages:
+            for sentence in event.messages:
                 self.note(sentence)
-            where = f"{event.device}, {event.precision}"
-            self._update(f"staining on {where}", done=0, total=len(event.plan.tiles))
+            where = f"{event.device.label}, {event.precision}"
+            cost = describe_cost(event.plan.seconds, event.plan.memory_bytes)
+            if where != self._where:
+                self._where = where
+                self._say(f"Staining on {where}: {cost} a field")
+            self._update("staining", done=0, total=len(event.plan.tiles))
+        elif isinstance(event, Notice):
+            self.note(event.message)
         elif isinstance(event, TileDone):
             self._update(None, done=event.done, total=event.total)
 

@@ -17,7 +17,7 @@ from napari_fluorgen.workflow.events import (
 if TYPE_CHECKING:
     from napari_fluorgen.workflow.batch import BatchSummary, stain_batch
     from napari_fluorgen.workflow.demo import DemoResult, run_demo
-    from napari_fluorgen.workflow.estimate import FieldEstimate, estimate_field
+    from napari_fluorgen.workflow.estimate import estimate_field
     from napari_fluorgen.workflow.field import drain, stain, stain_field
     from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
 
@@ -26,7 +26,6 @@ _HOME_OF = {
     "stain_batch": "batch",
     "DemoResult": "demo",
     "run_demo": "demo",
-    "FieldEstimate": "estimate",
     "estimate_field": "estimate",
     "drain": "field",
     "stain": "field",
@@ -40,7 +39,6 @@ __all__ = [
     "BatchSummary",
     "DemoResult",
     "FieldDone",
-    "FieldEstimate",
     "FieldFailed",
     "FieldSkipped",
     "FieldStarted",

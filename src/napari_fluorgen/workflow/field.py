@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import os
 
     from napari_fluorgen.models import Model
-    from napari_fluorgen.staining.engine import RawResult
+    from napari_fluorgen.staining import RawResult
 
 StopCheck = Callable[[], bool]
 
@@ -42,8 +42,8 @@ def stain_field(
 
     Yields
     ------
-    Planned, TileDone, Stage, FieldDone
-        In that order.
+    Planned, TileDone, Notice, Stage, FieldDone
+        `Planned` first, `FieldDone` last.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def stain_field(
     from napari_fluorgen.confidence import p_value_maps
     from napari_fluorgen.models import load_model
     from napari_fluorgen.segmentation import segment_nuclei
-    from napari_fluorgen.staining.engine import stain_arrays
+    from napari_fluorgen.staining import stain_arrays
 
     started = timestamp()
     if len(stack.data.shape) == 3 and stack.shape[0] == 1:
@@ -187,7 +187,8 @@ def _record(
         "device": raw.device,
         "precision": raw.precision,
         "backend": raw.backend,
-        "messages": list(raw.adaptation.messages),
+        "tiles": {"number": raw.tiles, "shape": list(raw.tile_shape)},
+        "messages": list(raw.messages),
         "versions": versions(),
         "started": started,
         "finished": timestamp(),
