@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -233,3 +234,13 @@ def test_report_of_a_model_that_computes_otherwise(copy):
     assert report.deviations["nuclei"] < 1e-4
     np.save(path, np.load(path) * np.nan)
     assert not models.test_model(Model(copy)).passed
+
+
+def test_loading_does_not_start_torchs_compiler(package):
+    """It takes seconds to import, and nothing here needs it."""
+    code = (
+        "import sys; from napari_fluorgen.models import load_model;"
+        f"load_model({str(package)!r}).networks();"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -30,6 +30,8 @@ def icnr_(weight: Tensor, scale: int = 2) -> Tensor:
     .. [1] Aitken et al., "Checkerboard artifact free sub-pixel convolution",
        arXiv:1707.02937.
     """
+    if weight.is_meta:  # no values; torch would load its compiler to draw none
+        return weight
     small = weight.new_empty(weight.shape[0] // scale**2, *weight.shape[1:])
     nn.init.kaiming_normal_(small, nonlinearity="relu")
     weight.copy_(small.repeat_interleave(scale**2, dim=0))
