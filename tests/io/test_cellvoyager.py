@@ -8,9 +8,10 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fluorgen.errors import InputError
+from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io import find_fields, is_plate_folder, read_plate, read_stack
 from napari_fluorgen.io.cellvoyager import parse_name
+from napari_fluorgen.io.cellvoyager_write import write_metadata
 from napari_fluorgen.stack import STAINS
 
 PLATE = "AssayPlate_Greiner_#655090 new"
@@ -119,6 +120,32 @@ def test_holes_are_skipped_and_listed(tmp_path):
     found = find_fields(tmp_path)
     assert len(found.fields) == 2
     assert found.problems == plate.notes
+
+
+def test_a_gap_in_the_only_field(tmp_path):
+    write_plate(tmp_path, wells=("B02",), sites=(1,), without=[name_of("B02", 1, 3)])
+    with pytest.raises(InputError, match="Z03 are missing"):
+        read_stack(tmp_path)
+    assert read_plate(tmp_path).read("B02", 1, allow_missing=True).shape == (6, *SHAPE)
+
+
+def test_a_plane_that_no_field_has(tmp_path):
+    without = [name_of(well, site, 1) for well in ("B02", "D04") for site in (1, 2)]
+    plate = read_plate(write_plate(tmp_path, without=without))
+    assert [stack.shape[0] for stack in plate] == [6] * 4
+    assert plate.notes == ("No field has Z01.",)
+
+
+def test_written_metadata_is_read_back(tmp_path):
+    write_plate(tmp_path, wells=("B02",), sites=(1, 2))
+    heights = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
+    write_metadata(tmp_path, pixel_size_um=(0.325, 0.25), z_um=heights)
+    with pytest.raises(OutputError, match="exists already"):
+        write_metadata(tmp_path, pixel_size_um=(1, 1), z_um=heights)
+    for stack in read_plate(tmp_path):
+        assert stack.pixel_size_um == (0.325, 0.25)
+        assert stack.z_um == heights
+        assert stack.notes == ()
 
 
 def test_a_field_with_stains_only_is_listed(tmp_path):

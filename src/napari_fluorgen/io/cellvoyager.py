@@ -120,6 +120,9 @@ def read_plate(folder: str | os.PathLike[str], *, brightfield_channel: int | Non
     channel = _brightfield(folder, parsed.values(), metadata, brightfield_channel, notes)
     fields = _group(folder, parsed, channel, metadata)
     notes += [entry.describe_missing() for entry in fields if entry.missing]
+    numbers = {n for entry in fields for n in (*entry.plane_numbers, *entry.missing)}
+    if absent := sorted(set(range(1, max(numbers))) - numbers):
+        notes.append(f"No field has {', '.join(f'Z{n:02d}' for n in absent)}.")
     notes += _missing_sites(fields)
     others = [
         name
@@ -173,6 +176,9 @@ def _group(
     for text, name in parsed.items():
         groups[name.stem].append((text, name))
     expected = {name.plane for name in parsed.values() if name.channel == channel}
+    # A number that no field has was left out on purpose, unless there is but one field to tell by.
+    if expected and len(groups) == 1:
+        expected |= set(range(1, max(expected)))
     entries = [_entry(folder, group, channel, expected, metadata) for group in groups.values()]
 
     def order(entry: FieldEntry) -> tuple[object, ...]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.lazy import Plane
 
-TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".ome.tif", ".ome.tiff")
 IMAGE_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".png")
 
 ONE_PLANE = "There is only one plane: focus cannot be used, and stains will be unreliable."

@@ -49,7 +49,8 @@ class FieldEntry:
         """Sentence on the planes that are missing."""
         planes = ", ".join(f"Z{number:02d}" for number in self.missing)
         return (
-            f"{self.identity.name}: brightfield planes {planes} are missing; the field is skipped."
+            f"{self.identity.name}: brightfield planes {planes} are missing, so the field is "
+            "skipped; copy them beside the others to read it."
         )
 
     def read(self) -> BrightfieldStack:
