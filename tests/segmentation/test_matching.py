@@ -4,7 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -34,6 +34,7 @@ def brute_force_matches(truth, predicted, iou):
     )
 
 
+@settings(deadline=None)
 @given(label_images, label_images, st.sampled_from([0.1, 0.25, 0.5, 0.75, 1.0]))
 def test_scores_equal_brute_force(truth, predicted, iou):
     scores = match_instances(truth, predicted, iou)
@@ -42,6 +43,7 @@ def test_scores_equal_brute_force(truth, predicted, iou):
     assert scores.tp + scores.fp == len(objects(predicted))
 
 
+@settings(deadline=None)
 @given(label_images, label_images)
 def test_iou_equals_a_loop_over_pairs(truth, predicted):
     expected = [[(a & b).sum() / (a | b).sum() for b in objects(predicted)] for a in objects(truth)]
@@ -50,6 +52,7 @@ def test_iou_equals_a_loop_over_pairs(truth, predicted):
     np.testing.assert_allclose(matrix, np.reshape(expected, matrix.shape), rtol=0, atol=1e-15)
 
 
+@settings(deadline=None)
 @given(label_images, label_images)
 def test_fewer_match_at_a_higher_threshold_and_sides_swap(truth, predicted):
     scores = score_thresholds(truth, predicted, (0.3, 0.5, 0.9))

@@ -149,7 +149,7 @@ def confidence_and_credibility(
 
     References
     ----------
-    Vovk, Gammerman, Shafer 2005, section 3.4.
+    Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005.
     """
     nucleus, background = _checked(p_values)
     return 1 - np.minimum(nucleus, background), np.maximum(nucleus, background)

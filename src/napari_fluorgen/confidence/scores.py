@@ -137,8 +137,8 @@ def p_values(
 
     References
     ----------
-    .. [1] Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005, section 2.2
-       and section 4.5 (Mondrian conformal predictors).
+    .. [1] Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005
+       (smoothed and Mondrian conformal predictors).
     """
     scores, table = np.asarray(scores), np.asarray(calibration_scores)
     at_least = table.size - np.searchsorted(table, scores, side="left")

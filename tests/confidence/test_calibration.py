@@ -1,0 +1,129 @@
+"""The calibration table: counting, thinning, saving."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_fluorgen.confidence import Calibration, calibrate, nonconformity, p_values
+from napari_fluorgen.confidence.calibration import compress
+from napari_fluorgen.errors import ConfigError, InputError, ModelError, OutputError
+
+
+def fields(n=3, shape=(20, 30), seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        p = rng.random(shape).astype(np.float32)
+        yield p, rng.random(shape) < p
+
+
+def test_all_pixels_of_all_fields_count_once():
+    calibration = calibrate(fields())
+    for name, wanted in (("nucleus", True), ("background", False)):
+        expected = [nonconformity(p[t == wanted], name) for p, t in fields()]
+        np.testing.assert_array_equal(calibration.scores(name), np.sort(np.concatenate(expected)))
+    assert calibration.meta["n_fields"] == 3
+    assert sum(calibration.meta["n_pixels"].values()) == 3 * 600
+
+
+def test_truth_may_be_labels():
+    p, truth = next(fields())
+    labels = truth * np.arange(1, 601, dtype=np.uint32).reshape(truth.shape)
+    np.testing.assert_array_equal(calibrate([(p, labels)]).nucleus, calibrate([(p, truth)]).nucleus)
+
+
+def test_one_field_without_nuclei_excludes_nothing_for_nuclei():
+    calibration = calibrate([(np.full((4, 4), 0.25), np.zeros((4, 4), bool))])
+    assert calibration.nucleus.size == 0
+    assert p_values([0.0, 1.0], calibration.nucleus).tolist() == [1, 1]
+    assert calibration.background.size == 16
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.int64, st.integers(1, 12), elements=st.integers(0, 200)),
+    st.integers(1, 50),
+    st.integers(0, 2**32 - 1),
+)
+def test_thinning_never_lowers_a_p_value_and_hardly_raises_it(counts, max_scores, seed):
+    histogram = np.zeros(65536, np.int64)
+    places = np.random.default_rng(seed).choice(65536, len(counts), replace=False)
+    histogram[places] = counts
+    full = np.repeat(np.arange(65536) / 65535, histogram).astype(np.float32)
+    kept = compress(histogram, max_scores)
+    assert kept.size == min(full.size, max_scores)
+    assert np.all(np.diff(kept) >= 0)
+    scores = np.append((places / 65535).astype(np.float32), [0, 1]).astype(np.float32)
+    excess = p_values(scores, kept) - p_values(scores, full)
+    assert excess.min() >= -1e-12
+    assert excess.max() <= (0 if full.size <= max_scores else 2 / (max_scores + 1)) + 1e-12
+
+
+def test_drawing_pixels_is_deterministic_and_bounded():
+    first, again = (calibrate(fields(), pixels_per_field=100, seed=5) for _ in range(2))
+    other = calibrate(fields(), pixels_per_field=100, seed=6)
+    np.testing.assert_array_equal(first.nucleus, again.nucleus)
+    assert not np.array_equal(first.nucleus, other.nucleus)
+    assert first.nucleus.size + first.background.size == 300
+    assert first.meta["pixels_per_field"] == 100
+    assert first.meta["seed"] == 5
+
+
+def test_saved_and_read_back(tmp_path):
+    calibration = calibrate(fields(n=8, shape=(300, 300)))
+    path = calibration.to_npz(tmp_path / "calibration.npz")
+    assert path.stat().st_size <= 1_000_000
+    back = Calibration.from_npz(path)
+    np.testing.assert_array_equal(back.nucleus, calibration.nucleus)
+    np.testing.assert_array_equal(back.background, calibration.background)
+    assert back.meta == calibration.meta
+    assert [entry.name for entry in tmp_path.iterdir()] == ["calibration.npz"]
+    with pytest.raises(OutputError, match="exists"):
+        calibration.to_npz(path)
+
+
+def test_largest_table_stays_under_a_megabyte(tmp_path):
+    scores = np.sort(np.random.default_rng(0).random(65536)).astype(np.float32)
+    path = Calibration(scores, scores).to_npz(tmp_path / "c.npz")
+    assert path.stat().st_size <= 1_000_000
+
+
+def test_damaged_files_are_named(tmp_path):
+    with pytest.raises(ModelError, match="no calibration at"):
+        Calibration.from_npz(tmp_path / "none.npz")
+    text = tmp_path / "text.npz"
+    text.write_text("not an archive")
+    with pytest.raises(ModelError, match=r"text\.npz is not a calibration"):
+        Calibration.from_npz(text)
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, nucleus=np.array([object()]), background=np.zeros(1))
+    with pytest.raises(ModelError, match="is not a calibration"):
+        Calibration.from_npz(pickled)
+
+
+@pytest.mark.parametrize(
+    "scores", [[0.5, 0.1], [0.1, np.nan], [np.nan], [-1.0, 0.5], [0.5, 2.0], [[0.1]]]
+)
+def test_damaged_tables_are_refused(scores):
+    with pytest.raises(ModelError, match="calibration of nucleus"):
+        Calibration.from_arrays({"nucleus": scores, "background": [0.1]})
+
+
+def test_from_arrays_is_lenient_about_the_record_alone():
+    tables = {"nucleus": [0.1], "background": []}
+    assert Calibration.from_arrays(tables).meta == {}
+    assert Calibration.from_arrays({**tables, "meta": {"n_fields": 1}}).meta == {"n_fields": 1}
+    with pytest.raises(ModelError, match="not JSON"):
+        Calibration.from_arrays({**tables, "meta": "{"})
+    with pytest.raises(ModelError, match="lacks the table of background"):
+        Calibration.from_arrays({"nucleus": [0.1]})
+
+
+def test_bad_input_is_named():
+    with pytest.raises(InputError, match="no field"):
+        calibrate([])
+    with pytest.raises(InputError, match=r"Calibration field 1 has .*must be equal"):
+        calibrate([(np.zeros((4, 4)), np.zeros((4, 5)))])
+    with pytest.raises(ConfigError, match="max_scores is 0"):
+        calibrate(fields(), max_scores=0)
