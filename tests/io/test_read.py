@@ -72,6 +72,21 @@ def test_folder_without_images(tmp_path):
         read_stack(tmp_path / "none")
 
 
+def test_locked_folders(tmp_path):
+    locked = tmp_path / "locked"
+    inside = save(locked / "a.tif")
+    locked.chmod(0)
+    try:
+        if os.access(locked, os.R_OK):
+            pytest.skip("this user may read anything")
+        for path in (locked, inside):
+            with pytest.raises(InputError, match="cannot be"):
+                read_stack(path)
+        assert len(find_fields([locked, inside]).problems) == 2
+    finally:
+        locked.chmod(0o700)
+
+
 def test_sources_travel_to_other_processes(tmp_path):
     save(tmp_path / "a.tif", compression="lzw")
     found = pickle.loads(pickle.dumps(find_fields(tmp_path)))

@@ -48,6 +48,20 @@ def ensure_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def path_exists(path: Path) -> bool:
+    """Whether something of that name is there.
+
+    Raises
+    ------
+    OutputError
+        Where its folder may not be entered.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -80,7 +94,7 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
         `path` exists and `overwrite` is false, the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
+    if path_exists(path) and not overwrite:
         raise OutputError(
             f"{path} exists already: choose another name or folder, or ask for overwriting."
         )

@@ -72,6 +72,22 @@ def open_image(path: Path) -> ImageFile:
     return open_tiff(path)
 
 
+def check_reachable(path: Path) -> None:
+    """Refuse a path that does not exist or lies in a folder that may not be entered.
+
+    Raises
+    ------
+    InputError
+        With which of both it is.
+    """
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} does not exist: check the path.") from error
+
+
 def check_file(path: Path) -> None:
     """Refuse what cannot be an image file that is read here.
 
@@ -81,8 +97,7 @@ def check_file(path: Path) -> None:
         Missing, empty, a folder, or of a format that is not read.
     """
     suffix = path.suffix.lower()
-    if not path.exists():
-        raise InputError(f"{path} does not exist: check the path.")
+    check_reachable(path)
     if suffix in _MICROSCOPE_FORMATS:
         raise InputError(
             f"{path} is a {_MICROSCOPE_FORMATS[suffix]} file, which is not read: export its "

@@ -14,6 +14,7 @@ from napari_fluorgen.io.files import (
     IMAGE_SUFFIXES,
     ONE_PLANE,
     check_file,
+    check_reachable,
     field_name,
     natural_key,
     open_image,
@@ -61,9 +62,11 @@ class FoundFields:
 
 def is_ome_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr group."""
-    return path.is_dir() and any(
-        (path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs")
-    )
+    marks = ("zarr.json", ".zgroup", ".zattrs")
+    try:
+        return path.is_dir() and any((path / name).is_file() for name in marks)
+    except PermissionError:
+        return False
 
 
 def read_stack(
@@ -90,6 +93,7 @@ def read_stack(
         Missing, empty, damaged, in colour, of unfit dimensions, or more than one field.
     """
     path = Path(path)
+    check_reachable(path)
     if path.is_dir():
         found = find_fields([path])
         if not found.fields:
@@ -102,7 +106,7 @@ def read_stack(
             )
         stack = found.fields[0].open()
         stack = replace(stack, notes=stack.notes + found.problems)
-    elif parse_name(path.name) is not None and path.exists():
+    elif parse_name(path.name) is not None:
         stack = _open_entry(_entry_of(path))
     else:
         stack = _open_file(path)
@@ -140,13 +144,14 @@ def find_fields(
     for item in paths:
         path = Path(item)
         try:
+            check_reachable(path)
             if path.is_dir():
                 known = len(problems)
                 inside = _in_folder(path, problems, _DEPTH)
                 if not inside and len(problems) == known:
                     problems.append(_nothing(path))
                 sources += inside
-            elif parse_name(path.name) is not None and path.exists():
+            elif parse_name(path.name) is not None:
                 sources.append(_source(_entry_of(path, plates)))
             else:
                 check_file(path)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError, OutputError
-from napari_fluorgen.io.atomic import atomic_path, ensure_folder
+from napari_fluorgen.io.atomic import atomic_path, ensure_folder, path_exists
 from napari_fluorgen.io.files import natural_key, unreadable
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
@@ -73,7 +73,7 @@ def write_field(
     else:
         arrays = {}
         names = {"field": f"{stem}.ome.zarr"}
-    existing = [folder / name for name in names.values() if (folder / name).exists()]
+    existing = [folder / name for name in names.values() if path_exists(folder / name)]
     if existing and not overwrite:
         raise OutputError(
             f"{existing[0]} exists already: choose another folder, or ask for overwriting."
