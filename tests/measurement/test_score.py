@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.measurement import pearson, pixel_error, score_fields
@@ -16,6 +18,17 @@ def test_pixel_error_divides_by_the_median_over_the_whole_set():
 
 def test_a_prediction_below_the_truth_does_not_wrap_around():
     assert pixel_error([np.array([[0]], np.uint16)], [np.array([[10]], np.uint16)]) == 1
+
+
+@given(st.lists(st.lists(st.integers(1, 65535), min_size=1, max_size=7), min_size=1, max_size=4))
+def test_the_median_is_that_of_all_pixels(rows):
+    truths = [np.array([row], np.uint16) for row in rows]
+    predictions = [np.zeros_like(truth) for truth in truths]
+    pixels = np.concatenate([truth.ravel() for truth in truths]).astype(float)
+    expected = pixels.mean() / np.median(pixels)
+    assert pixel_error(predictions, truths) == pytest.approx(expected)
+    as_floats = [truth.astype(float) for truth in truths[1:]]
+    assert pixel_error(predictions, truths[:1] + as_floats) == pytest.approx(expected)
 
 
 def test_pearson_equals_numpy_and_is_nan_for_constants():
@@ -50,6 +63,7 @@ def test_fields_are_scored_by_stain():
         ([np.ones((2, 2))], [np.zeros((2, 2))], "median"),
         ([np.full((2, 2), np.nan)], [np.ones((2, 2))], "NaN"),
         ([np.ones((0, 2))], [np.ones((0, 2))], "empty"),
+        ([], [], "at least one"),
     ],
 )
 def test_what_cannot_be_compared_is_said(predictions, truths, words):

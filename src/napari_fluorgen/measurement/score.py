@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,18 +81,16 @@ def pixel_error(predictions: Iterable[NDArray], truths: Iterable[NDArray]) -> fl
     ----------
     Adipocyte Cell Challenge (Chalmers, AI Sweden, AstraZeneca, 2020), definition of the score.
     """
-    pairs = [({"stain": p}, {"stain": t}) for p, t in _zipped(predictions, truths)]
-    return _score_stain(pairs, "stain", ssim=False).pixel_error
-
-
-def _zipped(predictions: Iterable, truths: Iterable) -> list[tuple]:
-    predictions, truths = list(predictions), list(truths)
-    if len(predictions) != len(truths) or not truths:
-        raise InputError(
-            f"{len(predictions)} predictions and {len(truths)} truths cannot be compared: "
-            "give one truth for each prediction, and at least one."
-        )
-    return list(zip(predictions, truths, strict=True))
+    sums = _Sums("images", ssim=False)
+    for prediction, truth in zip_longest(predictions, truths):
+        if prediction is None or truth is None:
+            raise InputError(
+                "The numbers of predictions and truths differ: give one truth for each prediction."
+            )
+        sums.add(prediction, truth)
+    if not sums.fields:
+        raise InputError("There is no image to compare: give at least one.")
+    return sums.score().pixel_error
 
 
 def pearson(a: NDArray, b: NDArray) -> float:
@@ -145,45 +144,75 @@ def score_fields(
     InputError
         No field, no stain in common, or images of different shapes.
     """
-    fields = list(pairs)
-    scores = {}
-    for stain in STAINS:
-        present = [(p, t) for p, t in fields if stain in p and stain in t]
-        if present:
-            scores[stain] = _score_stain(present, stain, ssim)
-    if not scores:
+    sums: dict[str, _Sums] = {}
+    number = 0
+    for prediction, truth in pairs:
+        number += 1
+        for stain in STAINS:
+            if stain in prediction and stain in truth:
+                sums.setdefault(stain, _Sums(stain, ssim)).add(prediction[stain], truth[stain])
+    if not sums:
         raise InputError(
-            f"None of the {len(fields)} fields has a prediction and a truth of the same stain: "
+            f"None of the {number} fields has a prediction and a truth of the same stain: "
             f"give at least one of {', '.join(STAINS)}."
         )
+    scores = {stain: sums[stain].score() for stain in STAINS if stain in sums}
     return FieldScores(scores, float(np.mean([score.pixel_error for score in scores.values()])))
 
 
-def _score_stain(pairs: list[tuple], stain: str, ssim: bool) -> StainScore:
-    total, pixels = 0.0, 0
-    truths, correlations, similarities = [], [], []
-    for predicted, true in pairs:
-        prediction, truth = _checked(predicted[stain], true[stain])
-        difference = prediction.astype(np.float64) - truth
-        if not np.isfinite(difference).all():
-            raise InputError(f"An image of {stain} holds NaN or infinity: give finite counts.")
-        total += float(np.abs(difference).sum())
-        pixels += truth.size
-        truths.append(truth.ravel())
-        correlations.append(pearson(prediction, truth))
-        if ssim:
-            similarities.append(structural_similarity(prediction, truth))
-    median = float(np.median(np.concatenate(truths)))
-    if median == 0:
-        raise InputError(
-            f"The median of the true {stain} pixels is 0: the official pixel error divides by it, "
-            "give images in camera counts."
+class _Sums:
+    """What one stain's score needs from each field; the images themselves are not kept."""
+
+    def __init__(self, stain: str, ssim: bool) -> None:
+        self.stain = stain
+        self.ssim = ssim
+        self.fields = 0
+        self.pixels = 0
+        self.error = 0.0
+        self.correlations: list[float] = []
+        self.similarities: list[float] = []
+        # camera counts go into a histogram, so that the median of a whole plate needs no memory
+        self.histogram = np.zeros(1 << 16, np.int64)
+        self.other_truths: list[NDArray] = []
+
+    def add(self, prediction: NDArray, truth: NDArray) -> None:
+        """Add the images of one field."""
+        prediction, truth = _checked(prediction, truth)
+        error = float(np.abs(prediction.astype(np.float64) - truth).sum())
+        if not np.isfinite(error):
+            raise InputError(f"An image of {self.stain} holds NaN or infinity: give finite counts.")
+        self.error += error
+        self.fields += 1
+        self.pixels += truth.size
+        if truth.dtype in (np.uint8, np.uint16):
+            self.histogram += np.bincount(truth.ravel(), minlength=self.histogram.size)
+        else:
+            self.other_truths.append(truth.ravel())
+        self.correlations.append(pearson(prediction, truth))
+        if self.ssim:
+            self.similarities.append(structural_similarity(prediction, truth))
+
+    def _median(self) -> float:
+        if self.other_truths:
+            counted = np.repeat(np.arange(self.histogram.size), self.histogram)
+            return float(np.median(np.concatenate([counted, *self.other_truths])))
+        below = np.cumsum(self.histogram)
+        middle = np.searchsorted(below, [(self.pixels - 1) // 2, self.pixels // 2], side="right")
+        return float(middle.mean())
+
+    def score(self) -> StainScore:
+        """Return the scores of all fields so far."""
+        median = self._median()
+        if median == 0:
+            raise InputError(
+                f"The median of the true {self.stain} pixels is 0: the official pixel error "
+                "divides by it, give images in camera counts."
+            )
+        return StainScore(
+            pixel_error=self.error / self.pixels / median,
+            mean_absolute_error=self.error / self.pixels,
+            truth_median=median,
+            pearson=float(np.mean(self.correlations)),
+            ssim=float(np.mean(self.similarities)) if self.ssim else None,
+            fields=self.fields,
         )
-    return StainScore(
-        pixel_error=total / pixels / median,
-        mean_absolute_error=total / pixels,
-        truth_median=median,
-        pearson=float(np.mean(correlations)),
-        ssim=float(np.mean(similarities)) if ssim else None,
-        fields=len(pairs),
-    )
