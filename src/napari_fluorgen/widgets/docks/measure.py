@@ -35,11 +35,9 @@ class MeasureDock(common.Dock):
         super().__init__()
         self.viewer = napari_viewer
         self._runs: dict[str, Run] = {}
-        self._folder_by_user = False
         self._build()
         self.results.currentIndexChanged.connect(self._run_changed)
         self.browse.clicked.connect(self._choose_folder)
-        self.folder.textEdited.connect(self._folder_edited)
         self.button.clicked.connect(self.measure)
         self.export_button.clicked.connect(self.export)
         self.save_button.clicked.connect(self.save)
@@ -57,7 +55,7 @@ class MeasureDock(common.Dock):
             box.setChecked(True)
             self.objects[name] = box
         self.objects["nuclei"].setEnabled(False)
-        self.folder = QLineEdit()
+        self.folder = QLineEdit(str(Path.home() / "fluorgen"))
         self.folder.setToolTip(
             "New folders are made inside; nothing that exists is ever overwritten"
         )
@@ -123,17 +121,11 @@ class MeasureDock(common.Dock):
         common.say(self.hint, "" if run else _EMPTY)
         for button in (self.button, self.export_button, self.save_button):
             button.setEnabled(run is not None)
-        if run is not None and not self._folder_by_user:
-            self.folder.setText(str(Path.home() / "fluorgen"))
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Write to", self.folder.text())
         if chosen:
             self.folder.setText(chosen)
-            self._folder_by_user = True
-
-    def _folder_edited(self, _text: str) -> None:
-        self._folder_by_user = True
 
     # work
 

@@ -60,24 +60,27 @@ class Preview:
 def look_ahead(stack: BrightfieldStack, request: Any, model: Any = None) -> Steps:
     """Return the model, the sentences to show and the estimate; loads no networks."""
     from napari_fluorgen.models import load_model
-    from napari_fluorgen.staining.adapt import match_stack
-    from napari_fluorgen.staining.engine import estimate
+    from napari_fluorgen.staining import estimate
 
     model = model or load_model(request.model)
     yield None
-    adaptation = match_stack(
-        stack, model.spec, focus=request.focus, pixel_size_um=request.pixel_size_um
+    expected = estimate(
+        stack,
+        model,
+        request.device,
+        precision=request.precision,
+        focus=request.focus,
+        pixel_size_um=request.pixel_size_um,
+        tile_px=request.tile_px,
     )
-    yield None
-    expected = estimate(stack, model, request.device)
-    lines = warning_lines(adaptation.messages, simulated=model.spec.simulated)
+    lines = warning_lines(expected.adaptation.messages, simulated=model.spec.simulated)
     return model, tuple(lines), estimate_text(expected.seconds, expected.bytes, expected.tiles)
 
 
 def discover() -> tuple[list[Any], list[tuple[str, str]]]:
     """Find models and devices; imports torch, so it runs in a thread."""
     from napari_fluorgen.models import list_models
-    from napari_fluorgen.staining.devices import available_devices
+    from napari_fluorgen.staining import available_devices
 
     devices = [(device.label, device.name) for device in available_devices()]
     return list_models(), devices

@@ -19,10 +19,11 @@ class RunProgress(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.line = common.text()
+        self.notices = common.amber()
         self.cancel = common.button_for("Cancel", "Stops after the tile in work; nothing is added")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.bar, self.line, self.cancel):
+        for widget in (self.bar, self.line, self.notices, self.cancel):
             layout.addWidget(widget)
         self._begun = self._first_tile = time.monotonic()
         self.hide()
@@ -38,6 +39,7 @@ class RunProgress(QWidget):
         self.bar.setRange(0, 0)
         self.cancel.setEnabled(True)
         common.say(self.line, "Loading the model …")
+        common.say(self.notices, "")
         self.show()
 
     def stopping(self) -> None:
@@ -47,13 +49,13 @@ class RunProgress(QWidget):
 
     def show_event(self, event: Any) -> None:
         """Show an event of `napari_fluorgen.workflow.stain_field`."""
-        from napari_fluorgen.staining.engine import Planned, TileDone
+        from napari_fluorgen.staining import Notice, Planned, TileDone
         from napari_fluorgen.workflow import Stage
 
         if isinstance(event, Planned):
             # From here on the pace of the tiles counts, not the start of the engine.
             self._first_tile = time.monotonic()
-            common.say(self.line, f"{event.device}, {event.precision}: first tile …")
+            common.say(self.line, f"{event.device.label}, {event.precision}: first tile …")
         elif isinstance(event, TileDone):
             self.bar.setRange(0, event.total)
             self.bar.setValue(event.done)
@@ -62,3 +64,5 @@ class RunProgress(QWidget):
         elif isinstance(event, Stage):
             self.bar.setRange(0, 0)
             common.say(self.line, words.STAGES.get(event.name, event.name))
+        elif isinstance(event, Notice):
+            common.say(self.notices, event.message)

@@ -182,3 +182,8 @@ def nearest_model(
     if size_um <= 0:
         return None
     return min(pixel_sizes, key=lambda name: abs(math.log(pixel_sizes[name] / size_um)))
+
+
+def dropped_text(name: str) -> str:
+    """Say why a result does not appear."""
+    return f"The layer of {name} was removed while it was stained: its result was dropped."

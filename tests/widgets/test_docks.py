@@ -1,0 +1,262 @@
+"""The docks in a real viewer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
+from napari_fluorgen.widgets.docks.load import LoadDock
+from napari_fluorgen.widgets.docks.measure import MeasureDock
+from napari_fluorgen.widgets.presenters.layers import result_layers, stack_layers
+from napari_fluorgen.widgets.presenters.results import find_runs
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+
+WAIT = 60_000
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+def add_stack(viewer, stack):
+    return [common.add_layer(viewer, spec) for spec in stack_layers(stack)]
+
+
+def add_result(viewer, result, source, run="run"):
+    specs = result_layers(
+        result, Spatial.of_layer(source).plane(), run=run, source_id=str(source.unique_id)
+    )
+    return [common.add_layer(viewer, spec) for spec in specs]
+
+
+@pytest.mark.parametrize("dock", [LoadDock, ConfidenceDock, MeasureDock])
+def test_docks_fit_and_explain_their_empty_state(viewer, qtbot, dock):
+    widget = dock(viewer)
+    qtbot.addWidget(widget)
+    assert widget.minimumSizeHint().width() <= common.WIDTH
+    assert widget.widget().minimumSizeHint().width() <= common.WIDTH
+    assert widget.hint.isVisibleTo(widget)
+    assert len(widget.hint.text()) > 40
+
+
+def test_world_of_results_is_that_of_their_stack(viewer, stack, result):
+    source = add_stack(viewer, stack)[0]
+    source.translate = (3.0, 10.0, 20.0)
+    for layer in add_result(viewer, result, source):
+        assert tuple(layer.scale) == (0.3, 0.35)
+        assert tuple(layer.translate) == (10.0, 20.0)
+        assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+        assert layer.axis_labels == ("y", "x")
+    assert Spatial.of_layer(source).pixel_size_um() == pytest.approx((0.3, 0.35))
+
+
+def test_rotated_and_transformed_sources_carry_their_results(viewer, stack, result):
+    source = add_stack(viewer, stack)[0]
+    source.rotate = 30
+    affine = np.eye(4)
+    affine[1:3, 3] = (5, 7)
+    source.affine = affine
+    labels = add_result(viewer, result, source)[-1]
+    corner = (0, *labels.data_to_world((12, 34)))
+    np.testing.assert_allclose(source.data_to_world((0, 12, 34))[1:], corner[1:])
+
+
+def test_load_a_plate_and_click_a_well(viewer, qtbot, plate_folder):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    assert "3 fields in 2 wells" in dock.title.text()
+    assert "D04" in dock.problems.text()
+    dock.grid.picked.emit("B03")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    brightfield, *truth = viewer.layers
+    assert brightfield.data.shape == (7, 96, 128)
+    assert not any(layer.visible for layer in truth)
+    assert "well B03 · site 1 · 7 planes" in dock.line.text()
+    assert [dock.sites.item(i).text() for i in range(dock.sites.count())] == ["1", "2"]
+    dock.sites.itemClicked.emit(dock.sites.item(1))
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert len(viewer.layers) == 4, "the field before is closed"
+    assert viewer.layers.selection.active.name.endswith("brightfield")
+
+
+def test_wells_without_complete_fields_say_so(viewer, qtbot, plate_folder):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("D04")
+    assert "no complete field" in dock.line.text()
+    assert len(viewer.layers) == 0
+
+
+def test_bad_files_become_one_sentence(viewer, qtbot, tmp_path):
+    from napari.utils.notifications import notification_manager
+
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    (tmp_path / "text.tif").write_text("no image")
+    seen = []
+    notification_manager.notification_ready.connect(lambda n: seen.append(str(n.message)))
+    dock.open(tmp_path / "text.tif")
+    qtbot.waitUntil(lambda: bool(seen), timeout=WAIT)
+    assert "text.tif" in seen[0]
+    assert "\n" not in seen[0]
+    qtbot.waitUntil(lambda: not dock.status.text(), timeout=WAIT)
+
+
+def test_a_late_answer_to_an_older_wish_is_dropped(viewer, qtbot, tmp_path, plate_folder):
+    file = tmp_path / "stack.tif"
+    tifffile.imwrite(file, np.zeros((7, 32, 32), np.uint16))
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(file)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: not dock.status.text(), timeout=WAIT)
+    assert len(viewer.layers) == 0
+
+
+def test_stained_wells_are_marked(viewer, qtbot, plate_folder, result):
+    from napari_fluorgen.widgets.presenters.plate import WellState
+
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("B03")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    source = viewer.layers[0]
+    from dataclasses import replace
+
+    identity = replace(result.identity, plate=dock.plate.name, well="B03")
+    add_result(viewer, replace(result, identity=identity), source)
+    assert dock.grid._grid.named("B03").state is WellState.STAINED
+    # a stained field is kept, hidden, when the next one is opened
+    dock.load_field("B03", 2)
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert source in viewer.layers
+    assert not source.visible
+
+
+def test_confidence_map_follows_the_slider(viewer, qtbot, stack, result):
+    dock = ConfidenceDock(viewer)
+    qtbot.addWidget(dock)
+    assert not dock.button.isEnabled()
+    source = add_stack(viewer, stack)[0]
+    add_result(viewer, result, source)
+    assert dock.button.isEnabled()
+    dock.button.click()
+    layer = dock.map_layer()
+    assert layer.visible
+    assert layer.data.dtype == np.uint8
+    assert np.count_nonzero(layer.data == 3) == np.count_nonzero(result.nuclei_labels == 2)
+    qtbot.waitUntil(lambda: "1 to review" in dock.counts.text(), timeout=WAIT)
+    dock.slider.setValue(dock.slider.maximum() - 10)  # 0.40: nothing is plausible as both
+    assert np.count_nonzero(layer.data == 3) == 0
+    qtbot.waitUntil(lambda: "0 to review" in dock.counts.text(), timeout=WAIT)
+    assert dock.button.text() == "Hide confidence map"
+    dock.button.click()
+    assert not layer.visible
+    assert len(find_runs(viewer.layers)) == 1, "the map is no result"
+
+
+def test_confidence_without_calibration_says_what_to_do(viewer, qtbot, stack, result):
+    from dataclasses import replace
+
+    dock = ConfidenceDock(viewer)
+    qtbot.addWidget(dock)
+    add_result(viewer, replace(result, p_values={}), add_stack(viewer, stack)[0])
+    assert "calibrat" in dock.hint.text()
+    assert not dock.button.isEnabled()
+
+
+def test_measure_fills_features_and_writes_tables(viewer, qtbot, stack, result, tmp_path):
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    add_result(viewer, result, add_stack(viewer, stack)[0])
+    labels = find_runs(viewer.layers)[0].layers["nuclei labels"]
+    dock.folder.setText(str(tmp_path))
+    dock.button.click()
+    qtbot.waitUntil(lambda: "Measured" in dock.done.text(), timeout=WAIT)
+    assert labels.features["index"].tolist() == [1, 2, 3]
+    areas = labels.features["AreaShape_Area"].to_numpy()
+    np.testing.assert_array_equal(areas, np.bincount(result.nuclei_labels.ravel())[1:])
+    (folder,) = tmp_path.iterdir()
+    assert {"Image.csv", "Nuclei.csv", "Cells.csv"} <= {file.name for file in folder.iterdir()}
+    names = [layer.name for layer in viewer.layers]
+    assert "P_B03_F001 cells" in names
+    qtbot.waitUntil(dock.button.isEnabled, timeout=WAIT)
+    dock.button.click()
+    qtbot.waitUntil(lambda: len(list(tmp_path.iterdir())) == 2, timeout=WAIT)
+    qtbot.waitUntil(lambda: "Measured" in dock.done.text(), timeout=WAIT)
+    assert [layer.name for layer in viewer.layers] == names, "objects are updated, not doubled"
+
+
+def test_erased_nuclei_are_not_measured(viewer, qtbot, stack, result, tmp_path):
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    add_result(viewer, result, add_stack(viewer, stack)[0])
+    labels = find_runs(viewer.layers)[0].layers["nuclei labels"]
+    labels.data = np.where(labels.data == 1, 0, labels.data)
+    for name in ("cells", "cytoplasm", "droplets"):
+        dock.objects[name].setChecked(False)
+    dock.folder.setText(str(tmp_path))
+    dock.button.click()
+    qtbot.waitUntil(lambda: "2 nuclei" in dock.done.text(), timeout=WAIT)
+    assert labels.features["index"].tolist() == [1, 2]
+    assert labels.data.max() == 2
+
+
+def test_export_says_how_to_open_it(viewer, qtbot, stack, result, tmp_path):
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    add_result(viewer, result, add_stack(viewer, stack)[0])
+    dock.folder.setText(str(tmp_path))
+    dock.export_button.click()
+    qtbot.waitUntil(lambda: "CellProfiler" in dock.done.text(), timeout=WAIT)
+    (folder,) = tmp_path.iterdir()
+    assert list(folder.rglob("*.cppipe"))
+
+
+def test_folders_that_cannot_be_written_are_named(viewer, qtbot, stack, result, tmp_path):
+    from napari.utils.notifications import notification_manager
+
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    add_result(viewer, result, add_stack(viewer, stack)[0])
+    (tmp_path / "file").write_text("x")
+    seen = []
+    notification_manager.notification_ready.connect(lambda n: seen.append(str(n.message)))
+    dock.folder.setText(str(tmp_path / "file"))
+    dock.button.click()
+    assert "is a file" in seen[0]
+
+
+def test_saved_results_are_opened_again(viewer, qtbot, stack, result, tmp_path):
+    measure, load = MeasureDock(viewer), LoadDock(viewer)
+    for dock in (measure, load):
+        qtbot.addWidget(dock)
+    add_result(viewer, result, add_stack(viewer, stack)[0])
+    measure.folder.setText(str(tmp_path))
+    measure.save_button.click()
+    qtbot.waitUntil(lambda: "files written" in measure.done.text(), timeout=WAIT)
+    viewer.layers.clear()
+    (folder,) = tmp_path.iterdir()
+    load.open(folder)
+    qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
+    again = find_runs(viewer.layers)[0]
+    np.testing.assert_array_equal(again.layers["nuclei labels"].data, result.nuclei_labels)
+    assert again.has_confidence
+
+
+def test_a_closed_dock_is_deaf(viewer, qtbot, stack, result):
+    dock = ConfidenceDock(viewer)
+    with qtbot.waitSignal(dock.destroyed):
+        dock.deleteLater()
+    add_result(viewer, result, add_stack(viewer, stack)[0])

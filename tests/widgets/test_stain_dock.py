@@ -1,0 +1,208 @@
+"""The *Virtual stain* dock with a real, tiny model in a real viewer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.stain import StainDock
+from napari_fluorgen.widgets.presenters.layers import record_of, stack_layers
+from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
+
+from .conftest import MODEL, make_planes
+
+WAIT = 120_000
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def dock(viewer, qtbot, models):
+    dock = StainDock(viewer)
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
+    return dock
+
+
+def add_stack(viewer, stack):
+    brightfield, *_ = [common.add_layer(viewer, spec) for spec in stack_layers(stack)]
+    return brightfield
+
+
+def idle(dock):
+    return lambda: not dock.book.running
+
+
+def notifications():
+    from napari.utils.notifications import notification_manager
+
+    seen = []
+    notification_manager.notification_ready.connect(lambda n: seen.append(str(n.message)))
+    return seen
+
+
+def test_empty_state(dock):
+    assert "Load stacks" in dock.hint.text()
+    assert not dock.button.isEnabled()
+    assert dock.widget().minimumSizeHint().width() <= common.WIDTH
+    devices = [dock.controls.devices.itemData(i) for i in range(dock.controls.devices.count())]
+    assert devices[-1] == "cpu"
+
+
+def test_no_model_says_how_to_get_one(viewer, qtbot, stack, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path))
+    monkeypatch.setattr("napari_fluorgen.models.library._search_folders", lambda: [tmp_path])
+    dock = StainDock(viewer)
+    qtbot.addWidget(dock)
+    add_stack(viewer, stack)
+    qtbot.waitUntil(lambda: "No model" in dock.hint.text(), timeout=WAIT)
+    assert not dock.button.isEnabled()
+
+
+def test_one_click_gives_stains_nuclei_and_confidence(viewer, qtbot, dock, stack):
+    source = add_stack(viewer, stack)
+    before = len(viewer.layers)
+    assert dock.controls.model == MODEL
+    qtbot.waitUntil(lambda: bool(dock.estimate.text()), timeout=WAIT)
+    assert "memory" in dock.estimate.text()
+    assert "simulated" in dock.warnings.text()
+    dock.button.click()
+    assert dock.progress.isVisibleTo(dock)
+    assert not dock.button.isVisibleTo(dock)
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    assert "nuclei" in dock.done.text()
+    (run,) = find_runs(viewer.layers)
+    assert run.source_id == str(source.unique_id)
+    assert len(viewer.layers) - before == 7
+    field = field_of_run(run)
+    assert {name: image.shape for name, image in field.images.items()} == dict.fromkeys(
+        ("nuclei", "lipids", "cytoplasm"), (96, 128)
+    )
+    assert field.images["lipids"].dtype == np.uint16
+    assert field.provenance["model"]["name"] == MODEL
+    assert field.provenance["request"]["device"] in ("cpu", "cuda", "mps")
+    assert run.layers["nuclei labels"].contour == 2
+    assert not run.layers["p-value nucleus"].visible
+    assert tuple(run.layers["lipids"].scale) == (0.3, 0.35)
+    assert record_of(run.layers["lipids"].metadata)["identity"] == stack.identity
+
+
+def test_a_second_run_stands_beside_or_replaces(viewer, qtbot, dock, stack):
+    add_stack(viewer, stack)
+    for _ in range(2):
+        dock.start()
+        qtbot.waitUntil(idle(dock), timeout=WAIT)
+    assert [run.title for run in find_runs(viewer.layers)] == ["P_B03_F001 (2)", "P_B03_F001"]
+    assert dock.replace.isVisibleTo(dock)
+    dock.replace.setChecked(True)
+    dock.start()
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    assert [run.title for run in find_runs(viewer.layers)] == ["P_B03_F001"]
+
+
+def test_cancel_stops_between_tiles_and_adds_nothing(viewer, qtbot, dock):
+    viewer.add_image(make_planes(1, (512, 512)), name="big")
+    before = list(viewer.layers)
+    dock.controls.tile.setValue(64)
+    dock.start()
+    tiles = []
+    show = dock.progress.show_event
+
+    def watch(event):
+        show(event)
+        if hasattr(event, "done"):
+            tiles.append(event)
+            dock.stop()
+
+    dock.job._on_event = watch
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    assert tiles[0].total > 20
+    assert len(tiles) == 1, "events after the click are dropped"
+    assert list(viewer.layers) == before
+    assert "Stopped" in dock.done.text()
+    assert dock.button.isVisibleTo(dock)
+
+
+def test_a_result_without_its_layer_is_dropped(viewer, qtbot, dock, stack):
+    source = add_stack(viewer, stack)
+    dock.start()
+    viewer.layers.remove(source)
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    assert not find_runs(viewer.layers)
+    assert "dropped" in dock.done.text()
+
+
+def test_the_result_goes_to_the_stack_that_was_stained(viewer, qtbot, dock, stack):
+    source = add_stack(viewer, stack)
+    dock.start()
+    other = viewer.add_image(make_planes(9, (40, 40)), name="other")
+    viewer.layers.selection.active = other
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    (run,) = find_runs(viewer.layers)
+    assert run.source_id == str(source.unique_id)
+    assert run.layers["lipids"].data.shape == (96, 128)
+    assert viewer.layers.selection.active.name == other.name
+
+
+def test_the_choice_follows_the_selection(viewer, dock, stack):
+    source = add_stack(viewer, stack)
+    other = viewer.add_image(make_planes(9, (40, 40)), name="other")
+    assert dock.layer().name == other.name
+    viewer.layers.selection.active = source
+    assert dock.layer().name == source.name
+    viewer.layers.selection.active = viewer.layers[1]  # a true stain is no stack
+    assert dock.layer().name == source.name
+
+
+def test_what_is_no_stack_is_not_offered(viewer, dock):
+    viewer.add_image(np.zeros((16, 16)))
+    viewer.add_image(np.zeros((4, 16, 16, 3), np.uint8), rgb=True)
+    viewer.add_labels(np.zeros((4, 16, 16), int))
+    viewer.add_points(np.zeros((2, 3)))
+    assert dock.controls.layers.count() == 0
+
+
+def test_adaptations_are_said_before_the_click(viewer, qtbot, dock):
+    viewer.add_image(
+        make_planes(2, planes=5), scale=(2, 0.2, 0.2), units=("micrometer",) * 3, name="mine"
+    )
+    qtbot.waitUntil(lambda: "0.2" in dock.warnings.text(), timeout=WAIT)
+    assert "5" in dock.warnings.text()
+
+
+def test_broken_stacks_end_in_one_sentence(viewer, qtbot, dock):
+    seen = notifications()
+    planes = make_planes(1).astype(np.float32)
+    planes[3, 10, 10] = np.nan
+    viewer.add_image(planes, name="with holes")
+    dock.start()
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    assert len(seen) == 1
+    assert "\n" not in seen[0]
+    assert "NaN" in seen[0]
+    assert dock.button.isEnabled()
+
+
+def test_closing_the_dock_stops_the_work(viewer, qtbot, models):
+    dock = StainDock(viewer)
+    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
+    viewer.add_image(make_planes(1, (512, 512)), name="big")
+    dock.controls.tile.setValue(64)
+    dock.start()
+    worker = dock.job._worker
+    with qtbot.waitSignal(worker.finished, timeout=WAIT):
+        dock.deleteLater()
+    assert worker.abort_requested
+    assert not find_runs(viewer.layers)
+
+
+def test_the_card_is_one_click_away(qtbot, dock, viewer, stack):
+    from napari_fluorgen.widgets.docks.model_card import show_card
+
+    dialog = show_card(dock, MODEL)
+    assert dialog.isVisible()
+    dialog.close()
