@@ -1,0 +1,188 @@
+"""Every command, run as a user runs it, on results of the one before."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import napari_fluorgen
+
+FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "reference-checkpoints"
+
+
+@pytest.fixture
+def stained(fluorgen, installed, plate, tmp_path) -> Path:
+    assert fluorgen("stain", plate.folder, "-o", tmp_path / "out", "--model", "tiny").code == 0
+    return tmp_path / "out"
+
+
+def test_stain_says_what_it_did_and_on_what(fluorgen, installed, stack_file, tmp_path) -> None:
+    command = ("stain", stack_file, "-o", tmp_path / "out", "--model", "tiny")
+    ran = fluorgen(*command, "--device", "cpu", "--precision", "float32", "--tile", "96")
+    assert ran.code == 0
+    assert ran.out == f"1 of 1 fields stained in {tmp_path / 'out'}\n"
+    assert "float32" in ran.err
+    assert "simulated" in ran.err
+    assert {
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.tif")
+    } == {
+        "field_nuclei.tif",
+        "field_lipids.tif",
+        "field_cytoplasm.tif",
+        "labels/field_nuclei.tif",
+        "confidence/field_probability.tif",
+        "confidence/field_p-nucleus.tif",
+        "confidence/field_p-background.tif",
+    }
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
+def test_adaptations_are_printed_and_in_the_summary(
+    fluorgen, installed, stack_file, tmp_path
+) -> None:
+    command = ("stain", stack_file, "-o", tmp_path / "out", "--model", "tiny", "--json")
+    ran = fluorgen(*command, "--pixel-size", "0.2", "--focus", "flipped")
+    messages = ran.json["fields"][0]["messages"]
+    assert any("0.2" in message for message in messages)
+    assert any("flipped" in message or "reversed" in message for message in messages)
+    for message in messages:
+        assert message in ran.err
+
+
+def test_summary_for_programs(fluorgen, installed, plate, tmp_path) -> None:
+    ran = fluorgen("stain", plate.folder, "-o", tmp_path / "out", "--model", "tiny", "--json")
+    assert ran.json["command"] == "stain"
+    assert ran.json["status"] == "done"
+    assert [(field["well"], field["site"]) for field in ran.json["fields"]] == [
+        ("D04", 1),
+        ("D04", 2),
+        ("D04", 3),
+    ]
+    files = [Path(file) for field in ran.json["fields"] for file in field["files"]]
+    assert all(file.exists() for file in files)
+    assert len(ran.out.splitlines()) == 1
+
+
+def test_measure_writes_tables(fluorgen, stained, tmp_path) -> None:
+    ran = fluorgen("measure", stained, "-o", tmp_path / "tables", "--engine", "builtin", "--json")
+    assert ran.code == 0
+    rows = list(csv.DictReader((tmp_path / "tables" / "Nuclei.csv").open()))
+    assert ran.json["objects"]["Nuclei"] == len(rows)
+    assert {Path(file).name for file in ran.json["files"]} >= {"Image.csv", "Nuclei.csv"}
+    again = fluorgen("measure", stained, "-o", tmp_path / "tables")
+    assert again.code == 1
+    assert "exists" in again.err
+    assert fluorgen("measure", stained, "-o", tmp_path / "tables", "--overwrite").code == 0
+
+
+def test_export_says_how_to_open_it(fluorgen, stained, tmp_path) -> None:
+    ran = fluorgen("export-cellprofiler", stained, "-o", tmp_path / "project")
+    assert ran.code == 0
+    assert "CellProfiler" in ran.out
+    ran = fluorgen(
+        "export-cellprofiler", stained, "-o", tmp_path / "project", "--overwrite", "--json"
+    )
+    assert Path(ran.json["pipeline"]).is_file()
+    assert ran.json["fields"] == 3
+
+
+def test_evaluate_against_the_plate(fluorgen, stained, plate, tmp_path) -> None:
+    command = ("evaluate", "--predicted", stained, "--truth", plate.folder)
+    ran = fluorgen(*command, "-o", tmp_path / "scores", "--json")
+    assert ran.code == 0
+    assert set(ran.json["stains"]) == {"nuclei", "lipids", "cytoplasm"}
+    assert ran.json["pixel_error"] > 0
+    assert (tmp_path / "scores" / "scores.csv").is_file()
+    ran = fluorgen(*command, "-o", tmp_path / "scores", "--overwrite")
+    assert "pixel error" in ran.out
+
+
+def test_models_are_listed_described_and_tested(fluorgen, installed) -> None:
+    assert "tiny" in fluorgen("models", "list").out
+    assert "tiny" in [
+        model["name"] for model in fluorgen("models", "list", "--json").json["models"]
+    ]
+    assert "simulated" in fluorgen("models", "info", "tiny").out
+    assert fluorgen("models", "info", "tiny", "--json").json["spec"]["name"] == "tiny"
+    assert "sound" in fluorgen("models", "test", "tiny").out
+    assert fluorgen("models", "test", "tiny", "--json").json["status"] == "done"
+    gone = fluorgen("models", "info", "gone")
+    assert gone.code == 1
+    assert "tiny" in gone.err
+
+
+def test_model_travels_as_one_file(fluorgen, installed, tmp_path, monkeypatch) -> None:
+    archive = tmp_path / "tiny.zip"
+    assert fluorgen("models", "export", "tiny", "-o", archive).code == 0
+    assert "rdf.yaml" in zipfile.ZipFile(archive).namelist()
+    assert fluorgen("models", "export", "tiny", "-o", archive).code == 1
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "elsewhere"))
+    ran = fluorgen("models", "import", archive, "--json")
+    assert ran.code == 0
+    assert Path(ran.json["path"]) == tmp_path / "elsewhere" / "tiny"
+    assert fluorgen("models", "test", "tiny").code == 0
+    again = fluorgen("models", "import", archive)
+    assert again.code == 1
+    assert fluorgen("models", "import", archive, "--overwrite").code == 0
+    archive.write_bytes(b"PK")
+    assert fluorgen("models", "import", archive).code == 1
+
+
+def test_checkpoints_need_names_that_say_their_stain(fluorgen, tmp_path) -> None:
+    path = tmp_path / "best.pth"
+    path.write_bytes(b"")
+    ran = fluorgen("models", "import", path)
+    assert ran.code == 1
+    assert "C1" in ran.err
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs shared/fixtures")
+def test_reference_checkpoints_become_a_model(fluorgen, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path))
+    found = {path.name[:2]: path for path in sorted(FIXTURES.rglob("*.pth"))}
+    checkpoints = [path for name, path in found.items() if name in ("C1", "C2", "C3")]
+    if not checkpoints:
+        pytest.skip("no checkpoint is named by its channel")
+    ran = fluorgen("models", "import", *checkpoints, "--magnification", "40x", "--json")
+    assert ran.code == 0, ran.err
+    assert "reference-40x" in fluorgen("models", "list").out
+
+
+def test_doctor_reports_or_says_what_needs_attention(fluorgen, installed) -> None:
+    ran = fluorgen("doctor", "--json")
+    names = [check["name"] for check in ran.json["checks"]]
+    assert {"versions", "devices", "models", "napari", "CellProfiler", "disk"} <= set(names)
+    problems = [check for check in ran.json["checks"] if check["status"] == "problem"]
+    assert ran.code == (1 if problems else 0)
+    assert "tiny" in fluorgen("doctor").out
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.argv = ['fluorgen', {argument!r}]\n"
+        "from napari_fluorgen.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(*{{'torch', 'numpy', 'napari', 'skimage', 'openvino'}} & set(sys.modules))"
+    )
+    for argument, word in (
+        ("--help", "export-cellprofiler"),
+        ("--version", napari_fluorgen.__version__),
+    ):
+        code = script.format(argument=argument)
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert word in ran.stdout
+        assert ran.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "stain", "measure", "export-cellprofiler", "evaluate", "models", "doctor"],
+)
+def test_every_command_has_help(command, fluorgen) -> None:
+    assert fluorgen(command, "--help").code == 0
