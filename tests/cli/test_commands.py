@@ -71,7 +71,7 @@ def test_summary_for_programs(fluorgen, installed, plate, tmp_path) -> None:
 def test_measure_writes_tables(fluorgen, stained, tmp_path) -> None:
     ran = fluorgen("measure", stained, "-o", tmp_path / "tables", "--engine", "builtin", "--json")
     assert ran.code == 0
-    rows = list(csv.DictReader((tmp_path / "tables" / "Nuclei.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "tables" / "Nuclei.csv").read_text().splitlines()))
     assert ran.json["objects"]["Nuclei"] == len(rows)
     assert {Path(file).name for file in ran.json["files"]} >= {"Image.csv", "Nuclei.csv"}
     again = fluorgen("measure", stained, "-o", tmp_path / "tables")
@@ -119,7 +119,8 @@ def test_models_are_listed_described_and_tested(fluorgen, installed) -> None:
 def test_model_travels_as_one_file(fluorgen, installed, tmp_path, monkeypatch) -> None:
     archive = tmp_path / "tiny.zip"
     assert fluorgen("models", "export", "tiny", "-o", archive).code == 0
-    assert "rdf.yaml" in zipfile.ZipFile(archive).namelist()
+    with zipfile.ZipFile(archive) as packed:
+        assert "rdf.yaml" in packed.namelist()
     assert fluorgen("models", "export", "tiny", "-o", archive).code == 1
     monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "elsewhere"))
     ran = fluorgen("models", "import", archive, "--json")

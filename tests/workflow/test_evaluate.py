@@ -77,7 +77,7 @@ def test_missed_nucleus_is_counted(plate) -> None:
 def test_scores_are_written_for_people_and_programs(plate, tmp_path) -> None:
     evaluation = evaluate_fields(perfect(plate), read_truths(plate.folder))
     table, record = write_scores(evaluation, tmp_path / "scores")
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["stain"] for row in rows] == list(STAINS)
     assert json.loads(record.read_text()) == json.loads(json.dumps(evaluation.to_record()))
 

@@ -17,6 +17,11 @@ def stained(plate, model, tmp_path):
     return tmp_path / "out"
 
 
+def read_csv(path) -> list[dict[str, str]]:
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
 def nuclei_of(folder) -> int:
     names = results.list_fields(folder)
     return sum(int(results.read_field(folder, name).nuclei_labels.max()) for name in names)
@@ -25,8 +30,7 @@ def nuclei_of(folder) -> int:
 def test_tables_have_a_row_for_each_nucleus_and_field(stained, tmp_path) -> None:
     events: list[FieldStarted] = []
     summary = measure_folder(stained, tmp_path / "tables", progress=events.append)
-    rows = list(csv.DictReader((tmp_path / "tables" / "Nuclei.csv").open()))
-    images = list(csv.DictReader((tmp_path / "tables" / "Image.csv").open()))
+    rows, images = (read_csv(tmp_path / "tables" / f"{name}.csv") for name in ("Nuclei", "Image"))
     assert len(rows) == summary.objects["Nuclei"] == nuclei_of(stained)
     assert len(images) == len(summary.fields) == len(events) == 3
     assert {row["ImageNumber"] for row in images} == {"1", "2", "3"}
@@ -37,7 +41,7 @@ def test_export_has_every_field(stained, tmp_path) -> None:
     assert summary.n_fields == 3
     assert summary.n_nuclei == nuclei_of(stained)
     assert summary.pipeline.is_file()
-    assert len(list(csv.DictReader(summary.load_data.open()))) == 3
+    assert len(read_csv(summary.load_data)) == 3
 
 
 def test_existing_tables_are_kept_unless_asked(stained, tmp_path) -> None:

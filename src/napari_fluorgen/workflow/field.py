@@ -12,7 +12,7 @@ from napari_fluorgen.workflow.provenance import describe_input, timestamp, versi
 from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
 
 if TYPE_CHECKING:
-    import os
+    from pathlib import Path
 
     from napari_fluorgen.models import Model
     from napari_fluorgen.staining import RawResult
@@ -110,7 +110,7 @@ def stain_field(
 
 def stain(
     stack: BrightfieldStack,
-    model: Model | str | os.PathLike[str] = DEFAULT_MODEL,
+    model: Model | str | Path = DEFAULT_MODEL,
     *,
     progress: Callable[[Any], None] | None = None,
     should_stop: StopCheck | None = None,
