@@ -54,6 +54,21 @@ def test_adaptations_are_printed_and_in_the_summary(
         assert message in ran.err
 
 
+def test_notes_of_the_reader_are_printed_and_in_the_summary(
+    fluorgen, installed, plate, tmp_path
+) -> None:
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for number, path in enumerate(plate.files("D04", 1)[3:], 1):
+        (folder / f"cells_z{number}.tif").write_bytes(path.read_bytes())
+    (folder / "overview.tif").write_bytes(path.read_bytes())
+    ran = fluorgen("stain", folder, "-o", tmp_path / "out", "--model", "tiny", "--json")
+    messages = ran.json["fields"][0]["messages"]
+    assert any("overview.tif" in message for message in messages)
+    for message in messages:
+        assert message in ran.err
+
+
 def test_summary_for_programs(fluorgen, installed, plate, tmp_path) -> None:
     ran = fluorgen("stain", plate.folder, "-o", tmp_path / "out", "--model", "tiny", "--json")
     assert ran.json["command"] == "stain"

@@ -37,6 +37,8 @@ class RunProgress:
                 self._update("reading", done=0, total=None)
             case FieldWritten():
                 self.events.append(event)
+                for sentence in event.messages:
+                    self.note(sentence)
                 self._say(f"{event.identity.name}: {event.nuclei} nuclei, {event.seconds:.1f} s")
             case FieldSkipped():
                 self.events.append(event)
