@@ -114,6 +114,6 @@ def test_unknown_model_names_what_is_installed(stack, installed) -> None:
         fluorgen.stain(stack, "adipocyte-99x")
 
 
-def test_unknown_setting_is_refused(stack, model) -> None:
-    with pytest.raises(ConfigError, match="devise"):
-        fluorgen.stain(stack, model, devise="cpu")
+def test_impossible_setting_is_refused(stack, model) -> None:
+    with pytest.raises(ConfigError, match="'device' is 'tpu'"):
+        fluorgen.stain(stack, model, device="tpu")

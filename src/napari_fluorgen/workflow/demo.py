@@ -65,7 +65,7 @@ def run_demo(
     request : StainRequest, optional
         Default settings otherwise.
     sample : path, optional
-        Another plate with true stains.
+        Another plate with true stains, simulated as well.
     model : Model, optional
         A loaded model.
     overwrite : bool
@@ -130,6 +130,7 @@ def run_demo(
                 results.read_field(stained.folder, name),
                 folder / f"{name}.png",
                 significance=request.significance,
+                truth_caption="true stains (simulated)",
                 overwrite=overwrite,
             )
         )

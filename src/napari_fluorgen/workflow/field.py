@@ -112,9 +112,14 @@ def stain(
     stack: BrightfieldStack,
     model: Model | str | Path = DEFAULT_MODEL,
     *,
+    device: str = "auto",
+    precision: str = "auto",
+    focus: str = "auto",
+    pixel_size_um: float | None = None,
+    significance: float = 0.05,
+    tile_px: int | None = None,
     progress: Callable[[Any], None] | None = None,
     should_stop: StopCheck | None = None,
-    **settings: Any,
 ) -> StainedField:
     """Stain one stack.
 
@@ -124,13 +129,22 @@ def stain(
         The focus series, from `read_stack`.
     model : Model, str or path
         A loaded model, the name of an installed one, or a package's folder.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where the networks run; auto takes the fastest that exists.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic; auto is what the device has natively.
+    focus : {"auto", "as-is", "flipped"}
+        Order of the planes: known or guessed, as they stand, or reversed.
+    pixel_size_um : float, optional
+        Micrometres a pixel, overriding what the file says.
+    significance : float
+        Of the prediction regions; recorded, the p-values do not depend on it.
+    tile_px : int, optional
+        Largest side of a tile in pixels; by default what fits the memory.
     progress : callable, optional
         Called with every event (see `stain_field`).
     should_stop : callable, optional
         Asked between tiles; a true answer raises `Cancelled`.
-    **settings
-        Fields of `StainRequest`: ``device``, ``precision``, ``focus``, ``pixel_size_um``,
-        ``significance``, ``tile_px``.
 
     Returns
     -------
@@ -147,7 +161,15 @@ def stain(
 
     loaded = model if isinstance(model, Model) else load_model(model)
     name = loaded.spec.name if isinstance(model, Model) else str(model)
-    request = StainRequest.build(model=name, **settings)
+    request = StainRequest.build(
+        model=name,
+        device=device,
+        precision=precision,
+        focus=focus,
+        pixel_size_um=pixel_size_um,
+        significance=significance,
+        tile_px=tile_px,
+    )
     return drain(stain_field(stack, request, model=loaded, should_stop=should_stop), progress)
 
 

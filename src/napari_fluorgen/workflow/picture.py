@@ -20,7 +20,7 @@ REGION_COLOURS = {
 }
 """Colours of Okabe and Ito, which colour-blind people tell apart; background stays as it is."""
 
-_PANEL_PX = 800
+_PANEL_PX = 1024
 _CAPTION_PX = 26
 _GAP_PX = 6
 _OUTLINE = (255, 255, 255)
@@ -33,6 +33,7 @@ def save_picture(
     path: str | Path,
     *,
     significance: float = 0.05,
+    truth_caption: str = "true stains",
     overwrite: bool = False,
 ) -> Path:
     """Write a PNG: brightfield, virtual stains, true stains where known, confidence.
@@ -47,6 +48,8 @@ def save_picture(
         The PNG file.
     significance : float
         Of the prediction regions.
+    truth_caption : str
+        What the true stains are.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -61,22 +64,27 @@ def save_picture(
         When the file exists or cannot be written.
     """
     path = Path(path)
-    image = compose(stack, field, significance=significance)
+    image = compose(stack, field, significance=significance, truth_caption=truth_caption)
     with atomic_path(path, overwrite=overwrite) as temporary:
         image.save(temporary, format="PNG", optimize=True)
     return path
 
 
-def compose(stack: BrightfieldStack, field: StainedField, *, significance: float = 0.05) -> Any:
+def compose(
+    stack: BrightfieldStack,
+    field: StainedField,
+    *,
+    significance: float = 0.05,
+    truth_caption: str = "true stains",
+) -> Any:
     """Return the picture as a `PIL.Image.Image`."""
     from skimage.segmentation import find_boundaries
 
     step = max(1, -(-max(field.shape) // _PANEL_PX))
-    thin = (slice(None, None, step), slice(None, None, step))
-    truth = {name: np.asarray(image)[thin] for name, image in stack.truth.items()}
-    images = {name: image[thin] for name, image in field.images.items()}
-    outlines = find_boundaries(field.nuclei_labels[thin], mode="inner")
-    middle = np.asarray(stack.data[stack.shape[0] // 2])[thin]
+    truth = {name: _shrink(np.asarray(image), step) for name, image in stack.truth.items()}
+    images = {name: _shrink(image, step) for name, image in field.images.items()}
+    outlines = find_boundaries(_thin(field.nuclei_labels, step), mode="inner")
+    middle = _shrink(np.asarray(stack.data[stack.shape[0] // 2]), step)
     grey = np.repeat(_as_byte(_stretch(middle, _limits_of(middle)))[..., None], 3, axis=2)
     limits = {name: _limits_of(truth.get(name, image)) for name, image in images.items()}
     stained = blend_stains(images, limits)
@@ -87,9 +95,9 @@ def compose(stack: BrightfieldStack, field: StainedField, *, significance: float
         (f"virtual stains, {count} nuclei outlined", stained),
     ]
     if truth:
-        panels.append(("true stains", blend_stains(truth, limits)))
+        panels.append((truth_caption, blend_stains(truth, limits)))
     if field.p_values:
-        thinned = {name: values[thin] for name, values in field.p_values.items()}
+        thinned = {name: _thin(values, step) for name, values in field.p_values.items()}
         panels.append(_confidence_panel(grey, thinned, significance))
     pixel = field.pixel_size_um[1] * step if field.pixel_size_um else None
     return _arrange(panels, pixel)
@@ -127,6 +135,21 @@ def _confidence_panel(
         here = regions == code
         panel[here] = 0.45 * panel[here] + 0.55 * np.array(colour, np.float32)
     return f"confidence at significance {significance:g}", panel.astype(np.uint8)
+
+
+def _thin(image: NDArray, step: int) -> NDArray:
+    """Every `step`-th pixel of as many rows and columns as `_shrink` gives."""
+    rows, columns = (max(1, n // step) * step for n in image.shape)
+    return image[:rows:step, :columns:step]
+
+
+def _shrink(image: NDArray, step: int) -> NDArray:
+    """Means over squares of `step` pixels; a rest at the lower and right border is left out."""
+    rows, columns = (n // step for n in image.shape)
+    if step == 1 or not rows or not columns:
+        return _thin(image, step)
+    squares = image[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    return squares.mean(axis=(1, 3), dtype=np.float32)
 
 
 def _limits_of(image: NDArray) -> tuple[float, float]:
