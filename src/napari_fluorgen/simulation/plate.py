@@ -1,0 +1,75 @@
+"""Simulated fields as a plate folder in CellVoyager naming, with their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.cellvoyager_write import write_metadata
+from napari_fluorgen.io.results import write_tiff
+from napari_fluorgen.simulation.field import SimulatedField, simulate_field
+from napari_fluorgen.simulation.presets import Preset
+from napari_fluorgen.stack import STAINS
+
+_SITES_A_WELL = 6
+_COLUMNS = range(2, 12)
+_ROWS = "BCDEFG"
+MAX_FIELDS = len(_ROWS) * len(_COLUMNS) * _SITES_A_WELL
+"""Fields that one plate holds: the inner 60 wells with six sites each."""
+
+
+def simulate_fields(
+    preset: Preset, count: int, seed: int, shape: tuple[int, int] = (512, 512), device: str = "cpu"
+) -> Iterator[SimulatedField]:
+    """Simulate fields one after another; field i is drawn with ``seed + i``."""
+    for index in range(count):
+        yield simulate_field(preset, seed + index, shape, device)
+
+
+def write_plate(
+    fields: Iterable[SimulatedField],
+    folder: str | Path,
+    *,
+    plate: str,
+    overwrite: bool = False,
+) -> Path:
+    """Write fields with planes C04 Z01-Z07, true stains C01-C03 and ``labels/*_nuclei.tif``.
+
+    Parameters
+    ----------
+    fields : iterable of SimulatedField
+        At most `MAX_FIELDS`, all of one pixel size.
+    folder : str or Path
+        The plate folder; it appears only when all is written.
+    plate : str
+        Plate name in the file names.
+    overwrite : bool
+        Whether an older folder may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the folder exists or cannot be written.
+    """
+    folder = Path(folder)
+    with atomic_path(folder, overwrite) as temporary:
+        (temporary / "labels").mkdir(parents=True)
+        for index, field in enumerate(fields):
+            pixel = (field.pixel_size_um, field.pixel_size_um)
+            stem = _stem(plate, index)
+            for number, plane in enumerate(field.brightfield, start=1):
+                write_tiff(temporary / f"{stem}A04Z{number:02d}C04.tif", plane, pixel)
+            for channel, stain in enumerate(STAINS, start=1):
+                name = f"{stem}A{channel:02d}Z01C{channel:02d}.tif"
+                write_tiff(temporary / name, field.stains[stain], pixel)
+            write_tiff(temporary / "labels" / f"{stem}_nuclei.tif", field.nuclei_labels, pixel)
+            z_um = field.z_um
+        write_metadata(temporary, pixel_size_um=pixel, z_um=z_um)
+    return folder
+
+
+def _stem(plate: str, index: int) -> str:
+    well, site = divmod(index, _SITES_A_WELL)
+    row, column = divmod(well, len(_COLUMNS))
+    return f"{plate}_{_ROWS[row]}{_COLUMNS[column]:02d}_T0001F{site + 1:03d}L01"

@@ -1,0 +1,156 @@
+"""Training of the three networks of a package, one after another, with checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from napari_fluorgen.errors import Cancelled
+from napari_fluorgen.stack import STAINS
+from napari_fluorgen.training.config import TrainingConfig
+from napari_fluorgen.training.data import Crops, Pair, load_pairs
+from napari_fluorgen.training.modules import StainModule, build_module
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int, float], None]
+"""Called with stain, step, steps and loss."""
+
+
+class Fields(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Whole fields for validation, cut to a multiple of `divisor`."""
+
+    def __init__(self, pairs: list[Pair], stain: str, divisor: int) -> None:
+        self.pairs, self.stain, self.divisor = pairs, stain, divisor
+
+    def __len__(self) -> int:
+        """Return the number of fields."""
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return planes, stain and mask of a field."""
+        pair = self.pairs[index]
+        y, x = (n // self.divisor * self.divisor for n in pair.labels.shape)
+        planes = torch.from_numpy(pair.planes[:, :y, :x])
+        truth = torch.from_numpy(pair.stains[self.stain][None, :y, :x])
+        mask = torch.from_numpy((pair.labels[:y, :x] > 0).astype(np.int64))
+        return planes, truth, mask
+
+
+class _Report(Callback):
+    def __init__(
+        self, stain: str, progress: Progress | None, should_stop: Callable[[], bool] | None
+    ) -> None:
+        self.stain, self.progress, self.should_stop = stain, progress, should_stop
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.progress is not None:
+            loss = float(outputs["loss"])
+            self.progress(self.stain, trainer.global_step, int(trainer.max_steps), loss)
+        if self.should_stop is not None and self.should_stop():
+            raise Cancelled(f"Training was stopped at step {trainer.global_step} of {self.stain}.")
+
+
+def train_networks(
+    config: TrainingConfig,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, torch.nn.Module]:
+    """Train every network of a configuration.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        What to do.
+    folder : str or Path
+        Takes checkpoints and logs, a subfolder a stain.
+    resume : bool
+        Whether to go on from the checkpoints in `folder`.
+    progress : callable, optional
+        Called after each step with stain, step, steps and loss.
+    should_stop : callable, optional
+        Asked after each step.
+
+    Returns
+    -------
+    dict of str to torch.nn.Module
+        Trained networks in eval mode, by stain.
+
+    Raises
+    ------
+    InputError
+        If pairs are missing or do not fit.
+    Cancelled
+        If `should_stop` said so; checkpoints stay.
+    """
+    folder = Path(folder)
+    pairs = {
+        part: load_pairs(path, config.input, config.outputs, config.pixel_size_um)
+        for part, path in (("train", config.data.train), ("validation", config.data.validation))
+    }
+    networks = {}
+    for stain in STAINS:
+        report = _Report(stain, progress, should_stop)
+        module = _train_one(config, stain, pairs, folder / stain, resume, report)
+        networks[stain] = module.network.eval().requires_grad_(False)
+    return networks
+
+
+def _train_one(
+    config: TrainingConfig,
+    stain: str,
+    pairs: dict[str, list[Pair]],
+    folder: Path,
+    resume: bool,
+    report: _Report,
+) -> StainModule:
+    settings = config.networks[stain]  # type: ignore[index]
+    seed_everything(config.seed, verbose=False)
+    module = build_module(stain, settings)
+    checkpoint = folder / "last.ckpt"
+    crops = Crops(
+        pairs["train"],
+        stain,
+        config.data.crop,
+        centred=config.data.centred,
+        seed=config.seed,
+    )
+    every = min(100, settings.steps)
+    trainer = Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=config.precision,
+        max_steps=settings.steps,
+        val_check_interval=every,
+        gradient_clip_val=1.0,
+        callbacks=[ModelCheckpoint(folder, save_last=True, every_n_train_steps=every), report],
+        logger=CSVLogger(folder, name="", version=""),
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    fields = Fields(pairs["validation"], stain, settings.architecture.divisor)
+    trainer.fit(
+        module,
+        DataLoader(crops, batch_size=config.data.batch),
+        DataLoader(fields),
+        ckpt_path=checkpoint if resume and checkpoint.is_file() else None,
+        weights_only=True,
+    )
+    return module
