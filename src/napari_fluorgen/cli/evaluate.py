@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 def evaluate(
     predicted: Annotated[
-        Path, typer.Option("--predicted", metavar="DIR", help="Folder that `fluorgen stain` wrote.")
+        Path,
+        typer.Option("--predicted", metavar="DIR", help="What `fluorgen stain` wrote, or C01-C03."),
     ],
     truth: Annotated[
-        Path, typer.Option("--truth", metavar="DIR", help="Plate with true stains C01, C02, C03.")
+        Path, typer.Option("--truth", metavar="DIR", help="True stains C01, C02, C03.")
     ],
     scores: options.OutputFolder,
     overwrite: options.Overwrite = False,

@@ -5,33 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_fluorgen.errors import InputError
-from napari_fluorgen.stack import FieldIdentity, StainedField
+from napari_fluorgen.errors import Cancelled, InputError
 from napari_fluorgen.workflow.events import FieldStarted
 from napari_fluorgen.workflow.measuring import stained_fields
+from napari_fluorgen.workflow.stain_files import StainFiles, StainImages, find_stains
 
 if TYPE_CHECKING:
     from napari_fluorgen.measurement import FieldScores
     from napari_fluorgen.segmentation import MatchScores
 
 IOU = 0.5
-
-
-@dataclass(frozen=True)
-class TrueField:
-    """What is known of a field: stains in camera counts, and labels of its nuclei or None."""
-
-    name: str
-    images: Mapping[str, Any]
-    nuclei_labels: NDArray | None = None
 
 
 @dataclass(frozen=True)
@@ -78,61 +66,33 @@ class Evaluation:
         }
 
 
-def read_truths(folder: str | Path) -> dict[str, TrueField]:
-    """Find the true stains below a folder, by field name; images are read when they are used.
-
-    Labels are taken from ``labels/*_nuclei.tif`` where `fluorgen simulate` or a user put them.
-
-    Raises
-    ------
-    InputError
-        When no field of the folder has a true stain.
-    """
-    from napari_fluorgen.io import find_fields
-
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: name one with true stains (C01, C02, C03).")
-    truths = {}
-    for source in find_fields([folder]).fields:
-        stack = source.open()
-        if stack.truth:
-            name = stack.identity.name
-            truths[name] = TrueField(name, stack.truth, _true_labels(folder, stack.identity))
-    if not truths:
-        raise InputError(
-            f"No field in {folder} has a true stain: name a folder with the channels C01, C02, C03."
-        )
-    return truths
-
-
 def evaluate_fields(
-    predicted: Iterable[StainedField], truths: Mapping[str, TrueField]
+    predicted: Iterable[StainImages], truths: Mapping[str, StainFiles]
 ) -> Evaluation:
-    """Compare stained fields with true ones of the same names.
+    """Compare predictions with the truths of the same names.
 
     Raises
     ------
     InputError
-        When no names agree, or images differ in shape.
+        When no names agree, a file is damaged, or images differ in shape.
     """
     from napari_fluorgen.measurement import score_fields
     from napari_fluorgen.segmentation import match_instances, pool_scores
 
     pairs, matches, names, missing = [], [], [], []
     for field in predicted:
-        truth = truths.get(field.identity.name)
-        if truth is None:
-            missing.append(field.identity.name)
+        if field.name not in truths:
+            missing.append(field.name)
             continue
+        truth = truths[field.name].read()
         names.append(truth.name)
-        pairs.append((field.images, {k: np.asarray(v) for k, v in truth.images.items()}))
-        if truth.nuclei_labels is not None:
+        pairs.append((field.images, truth.images))
+        if truth.nuclei_labels is not None and field.nuclei_labels is not None:
             matches.append(match_instances(truth.nuclei_labels, field.nuclei_labels, iou=IOU))
     if not pairs:
         raise InputError(
             f"None of the {len(missing)} predicted fields has a true stain of the same name: the "
-            f"first prediction is '{missing[0] if missing else ''}', the first truth is "
+            f"first prediction is '{next(iter(missing), '')}', the first truth is "
             f"'{next(iter(truths), '')}'."
         )
     return Evaluation(
@@ -141,6 +101,33 @@ def evaluate_fields(
         tuple(names),
         tuple(missing),
     )
+
+
+def read_predictions(
+    folder: str | Path,
+    *,
+    progress: Callable[[FieldStarted], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Iterator[StainImages]:
+    """Read what `fluorgen stain` wrote, or stains of another program with the same file names.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no stains.
+    Cancelled
+        When `should_stop` returned true.
+    """
+    from napari_fluorgen.io import results
+
+    if results.list_fields(folder):
+        for field in stained_fields(folder, progress=progress, should_stop=should_stop):
+            yield StainImages(field.identity.name, field.images, field.nuclei_labels)
+        return
+    for files in find_stains(folder).values():
+        if should_stop is not None and should_stop():
+            raise Cancelled("The comparison was stopped; nothing was written.")
+        yield files.read()
 
 
 def evaluate_folders(
@@ -152,9 +139,12 @@ def evaluate_folders(
     progress: Callable[[FieldStarted], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> tuple[Evaluation, list[Path]]:
-    """Evaluate a folder of `fluorgen stain` and write ``scores.csv`` and ``scores.json``."""
-    truths = read_truths(truth)
-    fields = stained_fields(predicted, progress=progress, should_stop=should_stop)
+    """Compare a folder of stains with one of true stains; write ``scores.csv`` and ``.json``.
+
+    Parameters and errors are those of `find_stains`, `read_predictions` and `write_scores`.
+    """
+    truths = find_stains(truth)
+    fields = read_predictions(predicted, progress=progress, should_stop=should_stop)
     evaluation = evaluate_fields(fields, truths)
     return evaluation, write_scores(evaluation, output, overwrite=overwrite)
 
@@ -189,14 +179,6 @@ def write_scores(
 def _columns(evaluation: Evaluation) -> list[str]:
     first = next(iter(evaluation.to_record()["stains"].values()))
     return [name for name, value in first.items() if value is not None or name == "pearson"]
-
-
-def _true_labels(folder: Path, identity: FieldIdentity) -> NDArray | None:
-    import tifffile
-
-    for path in sorted(folder.rglob(f"labels/*{identity.name}*_nuclei.tif")):
-        return np.asarray(tifffile.imread(path))
-    return None
 
 
 def _finite(value: Any) -> Any:
