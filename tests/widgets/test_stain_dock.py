@@ -48,7 +48,7 @@ def notifications():
 def test_empty_state(dock):
     assert "Load stacks" in dock.hint.text()
     assert not dock.button.isEnabled()
-    assert dock.widget().minimumSizeHint().width() <= common.WIDTH
+    assert dock.widget().minimumSizeHint().width() <= common.WIDTH - 24
     devices = [dock.controls.devices.itemData(i) for i in range(dock.controls.devices.count())]
     assert devices[-1] == "cpu"
 
@@ -87,6 +87,7 @@ def test_one_click_gives_stains_nuclei_and_confidence(viewer, qtbot, dock, stack
     assert field.provenance["request"]["device"] in ("cpu", "cuda", "mps")
     assert run.layers["nuclei labels"].contour == 2
     assert not run.layers["p-value nucleus"].visible
+    assert not source.visible
     assert tuple(run.layers["lipids"].scale) == (0.3, 0.35)
     assert record_of(run.layers["lipids"].metadata)["identity"] == stack.identity
 
@@ -96,12 +97,12 @@ def test_a_second_run_stands_beside_or_replaces(viewer, qtbot, dock, stack):
     for _ in range(2):
         dock.start()
         qtbot.waitUntil(idle(dock), timeout=WAIT)
-    assert [run.title for run in find_runs(viewer.layers)] == ["P_B03_F001 (2)", "P_B03_F001"]
+    assert [run.title for run in find_runs(viewer.layers)] == ["B03 s1 (2)", "B03 s1"]
     assert dock.replace.isVisibleTo(dock)
     dock.replace.setChecked(True)
     dock.start()
     qtbot.waitUntil(idle(dock), timeout=WAIT)
-    assert [run.title for run in find_runs(viewer.layers)] == ["P_B03_F001"]
+    assert [run.title for run in find_runs(viewer.layers)] == ["B03 s1"]
 
 
 def test_cancel_stops_between_tiles_and_adds_nothing(viewer, qtbot, dock):

@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fluorgen.errors import InputError
+from napari_fluorgen.stack import FieldIdentity
 from napari_fluorgen.widgets.presenters.layers import (
     KEY,
+    OUTLINES,
     percentile_limits,
     record_of,
     result_layers,
+    short_name,
     stack_layers,
 )
 from napari_fluorgen.widgets.presenters.results import (
@@ -40,8 +43,8 @@ def test_stack_is_one_layer_with_truth_hidden_above(stack):
     assert brightfield.kwargs["units"] == ("micrometer",) * 3
     assert brightfield.kwargs["axis_labels"] == ("z", "y", "x")
     assert [spec.kwargs["name"] for spec in truth] == [
-        "P_B03_F001 true lipids",
-        "P_B03_F001 true nuclei",
+        "B03 s1 true lipids",
+        "B03 s1 true nuclei",
     ]
     assert not any(spec.kwargs["visible"] for spec in truth)
     assert truth[0].kwargs["scale"] == (0.3, 0.35)
@@ -71,7 +74,7 @@ def test_result_layers_are_ordered_and_coloured(result, stack):
         ("cytoplasm", "red"),
         ("lipids", "green"),
         ("nuclei", "blue"),
-        ("nuclei labels", None),
+        ("nuclei labels", OUTLINES),
     ]
     assert shown[-1].attributes == {"contour": 2}
     hidden = {s.kwargs["metadata"][KEY]["role"] for s in specs} - {
@@ -93,7 +96,7 @@ def test_a_run_is_put_together_from_its_layers(result, stack):
     spatial = Spatial.of_stack(stack).plane()
     layers = as_layers(result_layers(result, spatial, run="r", source_id="s"))
     (run,) = find_runs([*as_layers(stack_layers(stack)), *layers])
-    assert (run.key, run.title, run.source_id) == ("r", "P_B03_F001", "s")
+    assert (run.key, run.title, run.source_id) == ("r", "B03 s1", "s")
     assert run.has_confidence
     back = field_of_run(run)
     assert back.identity == result.identity
@@ -160,3 +163,17 @@ def test_foreign_metadata_is_no_record():
     assert record_of({}) == {}
     assert record_of({"fluorgen": 3}) == {}
     assert record_of(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("identity", "name"),
+    [
+        (FieldIdentity("P_B03_T0001F001L01", plate="P", well="B03", site=1), "B03 s1"),
+        (FieldIdentity("x", well="B03"), "B03"),
+        (FieldIdentity("x", well="B03", site=2, timepoint=3), "B03 s2 t3"),
+        (FieldIdentity("my stack"), "my stack"),
+        (FieldIdentity("a_rather_long_file_name_2026"), "a_rather…ame_2026"),
+    ],
+)
+def test_short_names(identity, name):
+    assert short_name(identity) == name

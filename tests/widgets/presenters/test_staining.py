@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_fluorgen.stack import FieldIdentity
 from napari_fluorgen.widgets.presenters import staining as words
 from napari_fluorgen.workflow import StainRequest
 
@@ -66,9 +69,11 @@ def test_nearest_model_by_ratio():
     assert words.nearest_model({}, (0.3, 0.3)) is None
 
 
-def test_the_python_call_repeats_only_what_was_changed():
+def test_the_python_call_repeats_only_what_was_changed(stack):
     request = StainRequest(model="adipocyte-20x", focus="flipped")
-    call = words.python_call("/data/x.tif", request)
-    assert "read_stack('/data/x.tif')" in call
+    call = words.python_call(stack, request)
+    assert "read_plate('/data/plate').read('B03', 1)" in call
     assert "stain(stack, model, focus='flipped')" in call
     compile(call, "call", "exec")
+    alone = replace(stack, identity=FieldIdentity("x"), source="/data/x.tif")
+    assert "read_stack('/data/x.tif')" in words.python_call(alone, request)

@@ -1,12 +1,14 @@
 """Building blocks that make the docks look and behave alike."""
 
+# ruff: noqa: N802 - these methods override Qt's
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt
+from qtpy.QtCore import QObject, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -53,34 +55,37 @@ class Dock(QScrollArea):
         self.setWidget(body)
         self.setMinimumWidth(WIDTH - 40)
 
+    def sizeHint(self) -> QSize:
+        """Ask for the width that the layout is made for."""
+        return QSize(WIDTH, super().sizeHint().height())
+
     def finish(self) -> None:
         """Push everything to the top once all rows are added."""
         self.body.addStretch(1)
 
 
-def text(content: str = "", *, selectable: bool = False) -> QLabel:
+def text(content: str = "") -> QLabel:
     """Make a paragraph that wraps; empty paragraphs take no room."""
     label = QLabel(content)
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     # An ignored width lets long words (file names) shrink the text, not widen the dock.
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    if selectable:
-        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setVisible(bool(content))
     return label
 
 
 def amber(content: str = "") -> QLabel:
     """Make a paragraph that asks for attention."""
-    label = text(content, selectable=True)
+    label = text(content)
     label.setStyleSheet(_AMBER)
     return label
 
 
 def say(label: QLabel, content: str) -> None:
     """Set a paragraph and hide it when there is nothing to say."""
-    label.setText(content)
+    # Zero-width spaces let file names and paths wrap.
+    label.setText(re.sub(r"([_/\\])", "\\1\u200b", content))
     label.setVisible(bool(content))
 
 
@@ -104,7 +109,7 @@ def combo(tooltip: str) -> QComboBox:
     box = QComboBox()
     box.setToolTip(tooltip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(10)
+    box.setMinimumContentsLength(6)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return box
 

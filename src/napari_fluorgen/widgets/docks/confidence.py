@@ -61,7 +61,7 @@ class ConfidenceDock(common.Dock):
         self.button = common.main_button(
             "Show confidence map", "Adds a layer with the four regions above the stains"
         )
-        self.counts = common.text(selectable=True)
+        self.counts = common.text()
         self.legend = QGridLayout()
         self.legend.setContentsMargins(0, 0, 0, 0)
         self._shares: dict[int, QLabel] = {}

@@ -72,7 +72,8 @@ class LoadDock(common.Dock):
         self.title = common.text()
         self.grid = WellGridView()
         self.sites = QListWidget()
-        self.sites.setFixedWidth(72)
+        self.sites.setFixedWidth(64)
+        self.sites.setFixedHeight(128)
         self.sites.setToolTip("Sites (fields of view) of the chosen well; click to load one")
         self.sites.setAccessibleName("Sites of the well")
         self.site_title = QLabel("Sites")
@@ -81,7 +82,7 @@ class LoadDock(common.Dock):
         self.replace.setToolTip(
             "Removes the brightfield of the last field unless it was stained; results stay, hidden"
         )
-        self.line = common.text(selectable=True)
+        self.line = common.text()
         self.problems = common.amber()
 
         buttons = QHBoxLayout()
@@ -92,7 +93,8 @@ class LoadDock(common.Dock):
         plate.addWidget(self.grid, 1, Qt.AlignmentFlag.AlignTop)
         beside = QVBoxLayout()
         beside.addWidget(self.site_title)
-        beside.addWidget(self.sites, 1)
+        beside.addWidget(self.sites)
+        beside.addStretch(1)
         plate.addLayout(beside)
         self.body.addLayout(buttons)
         for widget in (self.hint, self.sample_button, self.status, self.title):

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit
 
 from napari_fluorgen.errors import FluorgenError, InputError
 from napari_fluorgen.stack import StainedField
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.job import Job, report
+from napari_fluorgen.widgets.docks.object_layers import show_objects
 from napari_fluorgen.widgets.presenters import measuring as words
 from napari_fluorgen.widgets.presenters.confidence import merge_features
-from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec, record_of
 from napari_fluorgen.widgets.presenters.results import LABELS, Run, field_of_run, find_runs
-from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.steps import once
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ class MeasureDock(common.Dock):
         super().__init__()
         self.viewer = napari_viewer
         self._runs: dict[str, Run] = {}
+        self._written = Path()
         self._build()
         self.results.currentIndexChanged.connect(self._run_changed)
         self.browse.clicked.connect(self._choose_folder)
         self.button.clicked.connect(self.measure)
         self.export_button.clicked.connect(self.export)
         self.save_button.clicked.connect(self.save)
+        self.open_button.clicked.connect(self._open_folder)
         common.listen(self, self.viewer.layers.events.inserted, self._show_runs)
         common.listen(self, self.viewer.layers.events.removed, self._show_runs)
         self._show_runs()
@@ -72,7 +75,9 @@ class MeasureDock(common.Dock):
             "Save result", "Stains, masks and confidence maps as TIFF, with the run's record"
         )
         self.status = common.text()
-        self.done = common.text(selectable=True)
+        self.done = common.text()
+        self.open_button = common.button_for("Open folder", "Shows what was written")
+        self.open_button.hide()
         rows = common.form()
         rows.addRow("Result", self.results)
         self.body.addWidget(self.hint)
@@ -95,6 +100,7 @@ class MeasureDock(common.Dock):
         self.body.addLayout(second)
         self.body.addWidget(self.status)
         self.body.addWidget(self.done)
+        self.body.addWidget(self.open_button)
         self.finish()
 
     # choices
@@ -157,7 +163,7 @@ class MeasureDock(common.Dock):
             "cellprofiler",
             "Exporting …",
             call,
-            lambda _run, summary: common.say(self.done, summary.how_to_open),
+            lambda _run, summary: self._say_done(summary.how_to_open, summary.folder),
         )
 
     def save(self) -> None:
@@ -174,9 +180,7 @@ class MeasureDock(common.Dock):
             "stains",
             "Saving …",
             call,
-            lambda _run, saved: common.say(
-                self.done, f"{saved[0]} files written to {saved[1]}; drop it on napari to reopen."
-            ),
+            lambda _run, saved: self._say_done(words.saved_text(*saved), saved[1]),
         )
 
     def _work(self, run: Run | None, kind: str, message: str, call: Any, show: Any) -> None:
@@ -210,8 +214,17 @@ class MeasureDock(common.Dock):
         common.say(self.status, message)
         if message:
             common.say(self.done, "")
+            self.open_button.hide()
         for button in (self.button, self.export_button, self.save_button):
             button.setEnabled(not message and self.run() is not None)
+
+    def _say_done(self, message: str, folder: Path) -> None:
+        common.say(self.done, message)
+        self._written = folder
+        self.open_button.show()
+
+    def _open_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written)))
 
     def _renumber(self, run: Run, field: StainedField) -> None:
         """Show edited nuclei under the numbers that tables and masks use."""
@@ -230,34 +243,6 @@ class MeasureDock(common.Dock):
         for name, image in measurements.labels.items():
             counts[words.plain_name(name)] = int(image.max(initial=0))
             if name != "Nuclei":
-                self._show_objects(run, name, image, measurements.tables[name])
+                show_objects(self.viewer, run, name, image, measurements.tables[name])
         self.viewer.layers.selection.active = labels
-        common.say(self.done, words.counts_text(counts, folder))
-
-    def _show_objects(self, run: Run, name: str, image: Any, table: Any) -> None:
-        """Add or update the labels of cells, cytoplasm or droplets, hidden."""
-        role = f"objects {name}"
-        found = [
-            x
-            for x in self.viewer.layers
-            if record_of(x.metadata).get("objects_of") == run.key
-            and record_of(x.metadata).get("role") == role
-        ]
-        features = words.layer_features(table)
-        if found:
-            found[0].data = image
-            found[0].features = features
-            return
-        spec = LayerSpec(
-            "labels",
-            image,
-            {
-                "name": f"{run.title} {words.plain_name(name)}",
-                "visible": False,
-                "features": features,
-                "metadata": {KEY: {"role": role, "objects_of": run.key}},
-                **Spatial.of_layer(run.layers[LABELS]).kwargs(),
-            },
-            {"contour": 1},
-        )
-        common.add_layer(self.viewer, spec)
+        self._say_done(words.counts_text(counts, folder), folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import QApplication, QCheckBox
 
 from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.widgets.docks import common
@@ -15,7 +15,7 @@ from napari_fluorgen.widgets.docks.preview import Preview, discover
 from napari_fluorgen.widgets.docks.progress import RunProgress
 from napari_fluorgen.widgets.docks.stain_controls import StainControls
 from napari_fluorgen.widgets.presenters import staining as words
-from napari_fluorgen.widgets.presenters.layers import result_layers
+from napari_fluorgen.widgets.presenters.layers import result_layers, short_name
 from napari_fluorgen.widgets.presenters.results import find_runs, is_stack_layer, stack_of_layer
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.steps import Steps, StopCheck, once
@@ -63,7 +63,7 @@ class StainDock(common.Dock):
         self.replace.setToolTip("Off: the new result is added beside the earlier one")
         self.button = common.main_button("Stain", "Predict nuclei, lipids and cytoplasm")
         self.progress = RunProgress()
-        self.done = common.text(selectable=True)
+        self.done = common.text()
         for widget in (
             self.hint,
             self.controls,
@@ -85,6 +85,7 @@ class StainDock(common.Dock):
         self.controls.layers.currentIndexChanged.connect(self._layer_changed)
         self.controls.changed.connect(self._changed.start)
         self.controls.card.clicked.connect(lambda: show_card(self, self.controls.model))
+        self.controls.copy.clicked.connect(self._copy_call)
         self.button.clicked.connect(self.start)
         self.progress.cancel.clicked.connect(self.stop)
 
@@ -132,6 +133,7 @@ class StainDock(common.Dock):
         self.replace.setVisible(earlier and not self.book.running)
         self.button.setEnabled(layer is not None and model is not None)
         self.controls.card.setEnabled(model is not None)
+        self.controls.copy.setEnabled(layer is not None and model is not None)
 
     def _runs_of(self, layer_id: str) -> list[Any]:
         return [run for run in find_runs(self.viewer.layers) if run.source_id == layer_id]
@@ -152,6 +154,12 @@ class StainDock(common.Dock):
         common.say(self.warnings, "\n".join(warnings))
         common.say(self.estimate, estimate)
         self.estimate.setVisible(bool(estimate) and not self.book.running)
+
+    def _copy_call(self) -> None:
+        layer = self.layer()
+        if layer is not None and self.controls.model is not None:
+            call = words.python_call(stack_of_layer(layer), self.controls.request())
+            QApplication.clipboard().setText(call)
 
     # the run
 
@@ -206,13 +214,14 @@ class StainDock(common.Dock):
             Spatial.of_layer(source).plane(),
             run=ticket.key,
             source_id=ticket.layer_id,
-            suffix=words.run_suffix(names, field.identity.name),
+            suffix=words.run_suffix(names, short_name(field.identity)),
         )
         # Adding a layer selects it; the selection belongs to the user.
         active = self.viewer.layers.selection.active
         for spec in specs:
             common.add_layer(self.viewer, spec)
         self.viewer.layers.selection.active = active
+        source.visible = False  # stains are judged on black, as under a microscope
         nuclei = int(field.nuclei_labels.max(initial=0))
         common.say(self.done, words.done_text(nuclei, self.progress.seconds))
 

@@ -43,6 +43,9 @@ class StainControls(QWidget):
         self.tile.setSuffix(" px")
         self.tile.setSpecialValueText("by memory")
         self.tile.setToolTip("Largest side of a tile in pixels; smaller tiles need less memory")
+        self.copy = common.button_for(
+            "Copy as Python", "Copies the call that gives the same result in a script"
+        )
         self._suggest = True
 
         model = QHBoxLayout()
@@ -56,6 +59,7 @@ class StainControls(QWidget):
         self.advanced.rows.addRow("Focus", self.focus)
         self.advanced.rows.addRow("Pixel size", self.pixel_size)
         self.advanced.rows.addRow("Tile", self.tile)
+        self.advanced.rows.addRow(self.copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)

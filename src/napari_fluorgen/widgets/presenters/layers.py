@@ -21,6 +21,9 @@ KEY = "fluorgen"
 COLORMAPS = {"nuclei": "blue", "lipids": "green", "cytoplasm": "red"}
 """The convention of the field for the three stains."""
 
+OUTLINES = {None: "white", 0: "transparent"}
+"""White is seen on each of the stains and on brightfield; colours by label are not."""
+
 RESULT_ORDER = ("cytoplasm", "lipids", "nuclei")
 """Stains from the bottom of the layer list upwards."""
 
@@ -67,7 +70,7 @@ def stack_layers(stack: BrightfieldStack, *, show_truth: bool = False) -> list[L
         Brightfield first, then one layer a true stain.
     """
     spatial = Spatial.of_stack(stack)
-    name = stack.identity.name
+    name = short_name(stack.identity)
     record = {
         "role": "brightfield",
         "identity": stack.identity,
@@ -140,7 +143,7 @@ def result_layers(
     list of LayerSpec
         Cytoplasm, lipids and nuclei (additive), nuclei outlines, and the hidden confidence maps.
     """
-    name = result.identity.name
+    name = short_name(result.identity)
     record = {
         "run": run,
         "source_id": source_id,
@@ -195,6 +198,7 @@ def result_layers(
             {
                 "name": f"{name} nuclei outlines{suffix}",
                 "opacity": 0.9,
+                "colormap": OUTLINES,
                 "features": {"index": np.arange(1, count + 1)},
                 "metadata": metadata("nuclei labels"),
                 **place,
@@ -203,6 +207,19 @@ def result_layers(
         )
     )
     return specs
+
+
+def short_name(identity: FieldIdentity, width: int = 18) -> str:
+    """Name a field so that a layer list shows what comes after it.
+
+    A field of a plate goes by its well and site, others by their name, cut in the middle.
+    """
+    if identity.well is not None:
+        name = identity.well if identity.site is None else f"{identity.well} s{identity.site}"
+        return name if identity.timepoint == 1 else f"{name} t{identity.timepoint}"
+    name = identity.name
+    half = (width - 1) // 2
+    return name if len(name) <= width else f"{name[:half]}…{name[-half:]}"
 
 
 def percentile_limits(plane: Any, low: float = 0.5, high: float = 99.7) -> tuple[float, float]:

@@ -76,6 +76,14 @@ def fresh_folder(base: Path) -> Path:
 
 
 def counts_text(counts: Mapping[str, int], folder: Path) -> str:
-    """Say what was measured and where the tables lie."""
+    """Say what was measured and where the numbers are."""
     found = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"Measured {found or 'no objects'}. Tables: {folder}"
+    return (
+        f"Measured {found or 'no objects'}. See Layers > Metadata > Features table widget, "
+        f"and the tables in {folder}."
+    )
+
+
+def saved_text(files: int, folder: Path) -> str:
+    """Say what was saved and how to see it again."""
+    return f"{files} files written to {folder}; drop the folder on napari to open them again."

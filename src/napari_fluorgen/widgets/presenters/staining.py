@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from napari_fluorgen.stack import BrightfieldStack
+
 FOCUS_CHOICES = (
     ("Find from the stack", "auto"),
     ("First plane is below focus", "as-is"),
@@ -126,13 +128,13 @@ def run_suffix(layer_names: Iterable[str], stem: str) -> str:
     return f" ({number})"
 
 
-def python_call(source: str, request: Any) -> str:
+def python_call(stack: BrightfieldStack, request: Any) -> str:
     """Write the call of the Python API that gives the same result.
 
     Parameters
     ----------
-    source : str
-        File or folder of the stack.
+    stack : BrightfieldStack
+        What is stained; only its source and identity are looked at.
     request : StainRequest
         Settings of the run.
 
@@ -149,9 +151,15 @@ def python_call(source: str, request: Any) -> str:
         if name != "model" and value != fields[name].default
     }
     arguments = "".join(f", {name}={value!r}" for name, value in changed.items())
+    place = stack.identity
+    read = (
+        f"read_stack({stack.source!r})"
+        if place.well is None
+        else f"read_plate({stack.source!r}).read({place.well!r}, {place.site!r})"
+    )
     return (
         "import napari_fluorgen as fluorgen\n"
-        f"stack = fluorgen.read_stack({source!r})\n"
+        f"stack = fluorgen.{read}\n"
         f"model = fluorgen.load_model({settings['model']!r})\n"
         f"field = fluorgen.stain(stack, model{arguments})\n"
     )
@@ -169,7 +177,10 @@ def done_text(nuclei: int, seconds: float) -> str:
     """Say that a run is done."""
     noun = "1 nucleus" if nuclei == 1 else f"{nuclei} nuclei"
     took = f"{seconds:.1f} s" if seconds < 10 else duration(seconds).removeprefix("about ")
-    return f"Done in {took}: {noun}. See the Confidence dock for where to believe them."
+    return (
+        f"Done in {took}: {noun}. Brightfield is hidden below the stains; "
+        "the Confidence dock shows where to believe them."
+    )
 
 
 def nearest_model(

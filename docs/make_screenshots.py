@@ -1,0 +1,148 @@
+"""Take the documentation's pictures of napari again, from the sample data.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+
+Everything is done as a user does it: the sample is opened in *Load stacks*, stained with a click,
+judged, measured. Takes as long as one staining of the sample, plus some seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_fluorgen.widgets.docks.common import WIDTH
+
+PLUGIN = "napari-fluorgen"
+NAMES = ("Load stacks", "Virtual stain", "Confidence", "Measure & export")
+PATIENCE_S = 1200
+
+
+def main() -> int:
+    """Take the pictures; 1 when one cannot be taken."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--sample", type=Path, help="another plate than the sample data")
+    parser.add_argument("--model", help="another model than the suggested one")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1580, 960)
+    docks, widgets = open_docks(viewer)
+    with tempfile.TemporaryDirectory() as folder:
+        widgets["Measure & export"].folder.setText(folder)
+        try:
+            take_all(viewer, docks, widgets, options)
+        except TimeoutError as error:
+            print(error, file=sys.stderr)
+            return 1
+        finally:
+            viewer.close()
+    return 0
+
+
+def open_docks(viewer: napari.Viewer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Open the four docks in two columns, in the order of the work."""
+    docks, widgets = {}, {}
+    for name in NAMES:
+        docks[name], widgets[name] = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    window = docks[NAMES[0]].parentWidget()
+    window.splitDockWidget(docks[NAMES[0]], docks[NAMES[2]], Qt.Orientation.Horizontal)
+    window.splitDockWidget(docks[NAMES[2]], docks[NAMES[3]], Qt.Orientation.Vertical)
+    window.splitDockWidget(docks[NAMES[0]], docks[NAMES[1]], Qt.Orientation.Vertical)
+    settle(1.0)
+    across = [docks[NAMES[0]], docks[NAMES[2]]]
+    window.resizeDocks(across, [WIDTH, WIDTH], Qt.Orientation.Horizontal)
+    window.resizeDocks([docks[NAMES[0]], docks[NAMES[1]]], [400, 460], Qt.Orientation.Vertical)
+    window.resizeDocks([docks[NAMES[2]], docks[NAMES[3]]], [400, 460], Qt.Orientation.Vertical)
+    return docks, widgets
+
+
+def take_all(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> None:
+    """Walk through the work and take a picture at each stop."""
+    load, stain, confidence, measure = (widgets[name] for name in NAMES)
+    if options.sample:
+        load.open(options.sample)
+    else:
+        load.sample_button.click()
+    wait(lambda: load.plate is not None, "the plate")
+    load.grid.picked.emit(load.plate.wells[0])
+    wait(lambda: stain.layer() is not None, "the stack")
+    wait(lambda: stain.controls.model is not None, "a model")
+    if options.model:
+        index = stain.controls.models.findData(options.model)
+        stain.controls.models.setCurrentIndex(index)
+    wait(lambda: stain.estimate.text(), "the estimate")
+    planes = viewer.layers[0].data.shape[0]
+    viewer.dims.set_current_step(0, planes // 2)
+    viewer.fit_to_view()
+    scale_bar = viewer.canvas.overlays.scale_bar
+    scale_bar.visible = True
+    take(viewer, options.output / "load-stacks.png")
+
+    source = stain.layer()
+    stain.button.click()
+    wait(lambda: not stain.book.running, "the stains")
+    wait(lambda: stain.done.text().startswith("Done"), "a result")
+    wait(lambda: confidence.run() is not None and confidence.counts.text(), "the counts")
+    take(viewer, options.output / "virtual-stain.png")
+    take(viewer, options.output / "canvas-stains.png", canvas_only=True)
+
+    measure.button.click()
+    wait(lambda: measure.done.text(), "the measurements")
+    take(viewer, options.output / "measure.png")
+
+    confidence.button.click()
+    for layer in viewer.layers:
+        layer.visible = False
+    source.visible = True
+    confidence.map_layer().visible = True
+    wait(lambda: confidence.counts.text(), "the counts")
+    take(viewer, options.output / "confidence.png")
+    take(viewer, options.output / "canvas-confidence.png", canvas_only=True)
+
+
+def wait(condition: Callable[[], Any], what: str) -> None:
+    """Let napari work until something is there.
+
+    Raises
+    ------
+    TimeoutError
+        It does not come.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        QApplication.processEvents()
+        time.sleep(0.02)
+        if time.monotonic() > end:
+            raise TimeoutError(f"Waited {PATIENCE_S} s for {what}; see the log above.")
+    settle(0.3)
+
+
+def settle(seconds: float) -> None:
+    """Let napari draw."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.02)
+
+
+def take(viewer: napari.Viewer, path: Path, *, canvas_only: bool = False) -> None:
+    """Save a picture of the window or of its canvas."""
+    settle(1.0)
+    viewer.window.screenshot(str(path), canvas_only=canvas_only, flash=False)
+    print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
