@@ -41,9 +41,7 @@ def test_gain_of_the_camera_cancels():
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 50), (7, 17, 16)])
 def test_tiny_images(shape):
     stack = np.full(shape, 500, np.uint16)
-    scaled = estimate_background(stack, 0.325).divide(
-        stack, slice(0, shape[1]), slice(0, shape[2])
-    )
+    scaled = estimate_background(stack, 0.325).divide(stack, slice(0, shape[1]), slice(0, shape[2]))
     np.testing.assert_allclose(scaled, 1, rtol=1e-5)
 
 

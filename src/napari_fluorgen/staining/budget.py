@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.staining.adapt import Adaptation, Focus, match_stack
 from napari_fluorgen.staining.cost import features_per_pixel
 from napari_fluorgen.staining.devices import Device, resolve_device, resolve_precision
-from napari_fluorgen.staining.plan import Plan, plan_tiles, round_up, smallest_tile
+from napari_fluorgen.staining.plan import Plan, cheapest_tile, plan_tiles, smallest_tile
 from napari_fluorgen.staining.rates import seconds_per_pixel
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model, ModelSpec
 
-CPU_BUDGET_BYTES = 1_400_000_000
+CPU_BUDGET_BYTES = 1_700_000_000
 GPU_BUDGET_BYTES = 8_000_000_000
 _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
 # Bytes of working memory a feature and pixel, measured on the reference's networks.
-_FEATURE_BYTES = {"float32": 8.0, "bfloat16": 5.0, "float16": 8.0}
+_FEATURE_BYTES = {"float32": 7.0, "bfloat16": 4.0, "float16": 8.0}
 
 
 @dataclass(frozen=True)
@@ -112,18 +110,21 @@ def plan_run(
     precision : str
         In what.
     tile_px : int, optional
-        Largest side of a tile; `largest_tile` if not given.
+        Largest side of a tile; as large as memory allows if not given.
 
     Returns
     -------
     Plan
     """
     spec = model.spec
-    side = tile_px or largest_tile(spec, device, precision)
+    shape, overlap = adaptation.model_shape, spec.overlap_px
+    tile = tile_px or cheapest_tile(
+        shape, largest_area(spec, device, precision), overlap, spec.divisor
+    )
     plan = plan_tiles(
-        adaptation.model_shape,
-        side,
-        spec.overlap_px,
+        shape,
+        tile,
+        overlap,
         spec.divisor,
         output_shape=(stack.shape[1], stack.shape[2]),
     )
@@ -131,15 +132,14 @@ def plan_run(
     return replace(plan, memory_bytes=memory_bytes(plan, spec, device, precision), seconds=seconds)
 
 
-def largest_tile(spec: ModelSpec, device: Device, precision: str) -> int:
-    """Side of the largest tile whose working memory fits the device and the budget."""
+def largest_area(spec: ModelSpec, device: Device, precision: str) -> int:
+    """Pixels of the largest tile whose working memory fits the device and the budget."""
     budget = CPU_BUDGET_BYTES if device.name == "cpu" else GPU_BUDGET_BYTES
     if device.memory_bytes is not None:
         budget = min(budget, int(0.6 * device.memory_bytes))
     budget -= _BASE_BYTES[device.name]
     per_pixel = features_per_pixel(spec) * _FEATURE_BYTES[precision]
-    side = int(np.sqrt(max(0, budget) / per_pixel)) // spec.divisor * spec.divisor
-    return max(side, smallest_tile(spec.overlap_px, spec.divisor), round_up(256, spec.divisor))
+    return max(int(budget / per_pixel), smallest_tile(spec.overlap_px, spec.divisor) ** 2)
 
 
 def memory_bytes(plan: Plan, spec: ModelSpec, device: Device, precision: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from napari_fluorgen.staining.adapt import Focus, match_stack
 from napari_fluorgen.staining.backends import Backend
 from napari_fluorgen.staining.budget import Estimate, estimate, plan_run
 from napari_fluorgen.staining.events import Notice, Planned, RawResult, StainEvent, TileDone
-from napari_fluorgen.staining.plan import blend, plan_tiles
+from napari_fluorgen.staining.plan import blend, plan_tiles, smallest_tile
 from napari_fluorgen.staining.rates import record_rate
 from napari_fluorgen.staining.selftest import open_tested_backend
 from napari_fluorgen.staining.source import TileSource
@@ -36,8 +37,6 @@ __all__ = [
 ]
 
 Maps = dict[str, NDArray[np.float32]]
-
-SMALLEST_TILE_PX = 64
 
 
 def stain_arrays(
@@ -103,6 +102,8 @@ def stain_arrays(
         maps: Maps = {
             name: np.zeros(plan.canvas_shape, np.float32) for name in model.spec.output_names
         }
+        with contextlib.suppress(MemoryError):  # the first tile meets it again and is cut
+            opened.backend.prepare(plan.tile_shape)
         _stop_if(should_stop)
         for done, tile in enumerate(
             blend(plan.tiles, lambda tile: runner.predict(source.read(*tile.outer)), maps), start=1
@@ -169,7 +170,7 @@ class _Runner:
     def _halve(self, side: int) -> None:
         divisor = self._spec.divisor
         half = side // 2 // divisor * divisor
-        if half < max(SMALLEST_TILE_PX, divisor):
+        if half < smallest_tile(0, divisor):
             raise DeviceError(
                 f"The device has too little memory for a tile of {side} pixels; close other "
                 "programs that use it, or choose device 'cpu'."
@@ -182,9 +183,10 @@ class _Runner:
     def _in_parts(self, tile: NDArray[np.float32]) -> Maps:
         assert self._limit is not None
         height, width = tile.shape[2:]
-        # A quarter of the tile on each side is the most that still leaves something to keep.
-        overlap = min(self._spec.overlap_px, (self._limit - self._spec.divisor - 32) // 2)
-        plan = plan_tiles((height, width), self._limit, max(0, overlap), self._spec.divisor)
+        # As much of the overlap as parts of this size can afford.
+        spare = (self._limit - smallest_tile(0, self._spec.divisor)) // 2
+        overlap = min(self._spec.overlap_px, spare // self._spec.divisor * self._spec.divisor)
+        plan = plan_tiles((height, width), self._limit, overlap, self._spec.divisor)
         out: Maps = {
             name: np.zeros((height, width), np.float32) for name in self._spec.output_names
         }

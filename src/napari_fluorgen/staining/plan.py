@@ -130,8 +130,8 @@ class Plan:
 
 
 def smallest_tile(overlap: int, divisor: int) -> int:
-    """Smallest side of a tile that leaves pixels to keep between two overlaps."""
-    return round_up(2 * overlap + 2 * RAMP_PX + divisor, divisor)
+    """Smallest side of a tile whose two ramps never meet, however the tiles have to shift."""
+    return round_up(2 * overlap + 3 * RAMP_PX + 2 * divisor, divisor)
 
 
 def plan_tiles(
@@ -180,6 +180,43 @@ def plan_tiles(
         model_shape=shape,
         output_shape=output_shape or shape,
     )
+
+
+def cheapest_tile(
+    shape: tuple[int, int], area: int, overlap: int, divisor: int = 16
+) -> tuple[int, int]:
+    """Rows and columns of the tile that computes the fewest pixels twice.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the plane.
+    area : int
+        Most pixels that a tile may have; exceeded where the overlap needs it.
+    overlap, divisor : int
+        As in `plan_tiles`.
+
+    Returns
+    -------
+    tuple of int
+        Of equal choices the one with the largest tiles.
+    """
+    smallest = smallest_tile(overlap, divisor)
+    best, fewest = (smallest, smallest), None
+    for count in range(1, 65):
+        rows = _spans(
+            round_up(shape[0], divisor), -(-shape[0] // count) + 2 * overlap, overlap, divisor
+        )
+        height = rows[0].stop - rows[0].start
+        width = area // height // divisor * divisor
+        if width < min(smallest, shape[1]):
+            continue
+        plan = plan_tiles(shape, (height, width), overlap, divisor)
+        if fewest is None or plan.computed_pixels < fewest:
+            best, fewest = plan.tile_shape, plan.computed_pixels
+        if height <= smallest:
+            break
+    return best
 
 
 def blend(

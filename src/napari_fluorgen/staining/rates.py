@@ -6,17 +6,19 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from napari_fluorgen.staining.cost import model_flops_per_pixel
-from napari_fluorgen.staining.devices import Device
+from napari_fluorgen.staining.cost import features_per_pixel, model_flops_per_pixel
+from napari_fluorgen.staining.devices import Device, cpu_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_fluorgen.models import Model
 
-SHARE_OF_CONVOLUTION = {"float32": 0.6, "bfloat16": 0.5, "float16": 0.25}
-"""Speed of the whole networks against that of one wide convolution: dense blocks are bound by
-memory traffic."""
+# A convolution of the networks against a lone wide one, and the time to move one feature of one
+# pixel through all layers: measured on two cores, and shared out among more.
+_SHARE_OF_CONVOLUTION = 0.9
+_CORE_SECONDS_PER_FEATURE = {"float32": 4e-8, "bfloat16": 1.6e-8, "float16": 1.6e-8}
+_GPU_SECONDS_PER_FEATURE = 5e-11
 
 _FEWEST_PIXELS = 200_000
 _seconds_per_pixel: dict[tuple[str, str, str], float] = {}
@@ -37,8 +39,14 @@ def seconds_per_pixel(model: Model, device: Device, precision: str) -> float:
         known = _seconds_per_pixel.get((model.digest, device.name, precision))
     if known is not None:
         return known
-    rate = convolution_rate(device, precision) * SHARE_OF_CONVOLUTION[precision]
-    return model_flops_per_pixel(model.spec) / rate
+    rate = convolution_rate(device, precision) * _SHARE_OF_CONVOLUTION
+    moving = (
+        _CORE_SECONDS_PER_FEATURE[precision] / cpu_threads()
+        if device.name == "cpu"
+        else _GPU_SECONDS_PER_FEATURE
+    )
+    traffic = features_per_pixel(model.spec) * moving
+    return model_flops_per_pixel(model.spec) / rate + traffic
 
 
 def convolution_rate(device: Device, precision: str) -> float:

@@ -24,6 +24,10 @@ class Backend(Protocol):
 
     name: str
 
+    def prepare(self, tile_shape: tuple[int, int]) -> None:
+        """Do once what tiles of this shape need, so that the first is as quick as the others."""
+        ...
+
     def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return the maps (B, Y, X) in [0, 1] of a batch (B, planes, Y, X), by output name.
 

@@ -51,6 +51,10 @@ class OpenVinoBackend:
         self._model = model
         self._precision = precision
 
+    def prepare(self, tile_shape: tuple[int, int]) -> None:
+        """Compile the graph for tiles of this shape."""
+        self._graph(tile_shape)
+
     def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return the maps of each tile of the batch; see `Backend.predict`."""
         graph = self._graph(batch.shape[2:])

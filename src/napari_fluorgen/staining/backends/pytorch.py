@@ -49,6 +49,9 @@ class PyTorchBackend:
             raise _translated(error, device.label) from error
         self._label = device.label
 
+    def prepare(self, tile_shape: tuple[int, int]) -> None:
+        """Nothing to do: PyTorch runs any shape."""
+
     def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return the maps of each tile of the batch; see `Backend.predict`."""
         torch = self._torch

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fluorgen.errors import ConfigError, InputError
+from napari_fluorgen.staining.adapt import match_stack
+
+MODEL_Z = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
+
+
+@pytest.fixture
+def spec(spec_of):
+    return spec_of()
+
+
+def blank(planes=7, height=20, width=30):
+    return np.random.default_rng(0).integers(900, 1100, (planes, height, width), dtype=np.uint16)
+
+
+def said(adaptation, words):
+    return any(words in message for message in adaptation.messages)
+
+
+def test_a_stack_that_fits_is_taken_as_it_is(spec, stack_of, series_of):
+    match = match_stack(stack_of(series_of(MODEL_Z)), spec)
+    assert match.plane_indices == (0, 1, 2, 3, 4, 5, 6)
+    assert match.flipped is False
+    assert match.zoom == 1.0
+    assert match.model_shape == (256, 256)
+    assert match.pixel_size_um == (0.325, 0.325)
+    assert match.messages == ()
+
+
+@pytest.mark.parametrize("positions", [MODEL_Z, None])
+def test_a_stack_against_the_light_is_turned_and_that_is_said(spec, stack_of, series_of, positions):
+    stack = stack_of(series_of(MODEL_Z)[::-1], z_um=positions)
+    match = match_stack(stack, spec)
+    assert match.flipped is True
+    assert match.plane_indices == (6, 5, 4, 3, 2, 1, 0)
+    assert said(match, "run against the model's")
+    assert match_stack(stack, spec, focus="as-is").plane_indices == (0, 1, 2, 3, 4, 5, 6)
+
+
+def test_the_user_can_flip(spec, stack_of, series_of):
+    match = match_stack(stack_of(series_of(MODEL_Z)), spec, focus="flipped")
+    assert match.plane_indices == (6, 5, 4, 3, 2, 1, 0)
+    assert match.flipped is True
+    assert said(match, "as asked")
+
+
+def test_an_unclear_direction_is_kept_and_said(spec, stack_of):
+    match = match_stack(stack_of(blank()), spec)
+    assert match.flipped is None
+    assert match.plane_indices == (0, 1, 2, 3, 4, 5, 6)
+    assert said(match, "cannot be told")
+
+
+def test_ranges_of_an_instrument_are_not_second_guessed(spec_of, stack_of, series_of):
+    ranges = {"kind": "range", "minimum": (0,) * 7, "maximum": (9,) * 7}
+    match = match_stack(stack_of(series_of(MODEL_Z)[::-1]), spec_of(input=ranges))
+    assert match.flipped is False
+    assert match.messages == ()
+
+
+def test_descending_positions_are_sorted(spec, stack_of):
+    match = match_stack(stack_of(blank(), z_um=MODEL_Z[::-1]), spec, focus="as-is")
+    assert match.plane_indices == (6, 5, 4, 3, 2, 1, 0)
+    assert match.flipped is False
+    assert said(match, "ascending position")
+
+
+def test_only_differences_of_positions_count(spec, stack_of):
+    shifted = tuple(1351.6 + z for z in MODEL_Z)
+    match = match_stack(stack_of(blank(), z_um=shifted), spec, focus="as-is")
+    assert match.plane_indices == (0, 1, 2, 3, 4, 5, 6)
+
+
+def test_five_planes_are_repeated_by_position(spec, stack_of):
+    stack = stack_of(blank(5), z_um=(-6.0, -3.0, 0.0, 3.0, 6.0))
+    match = match_stack(stack, spec, focus="as-is")
+    assert match.plane_indices == (0, 1, 1, 2, 3, 3, 4)
+    assert said(match, "5 planes, the model wants 7")
+    flipped = match_stack(stack, spec, focus="flipped")
+    assert flipped.plane_indices == (4, 3, 3, 2, 1, 1, 0)
+
+
+def test_planes_without_positions_are_spread_by_order(spec, stack_of):
+    assert match_stack(stack_of(blank(13), z_um=None), spec, focus="as-is").plane_indices == (
+        0,
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+    )
+    few = match_stack(stack_of(blank(3), z_um=None), spec, focus="as-is")
+    assert few.plane_indices[0] == 0
+    assert few.plane_indices[-1] == 2
+    assert said(few, "repeated")
+
+
+def test_a_fine_series_is_thinned_by_position(spec, stack_of):
+    z = tuple(np.arange(-6, 6.5, 0.5))
+    match = match_stack(stack_of(blank(25), z_um=z), spec, focus="as-is")
+    assert [z[i] for i in match.plane_indices] == list(MODEL_Z)
+
+
+def test_a_deep_series_is_cut_around_its_focus(spec, stack_of, series_of):
+    z = np.arange(-8.0, 18.0, 2.0)
+    stack = stack_of(series_of(z), z_um=tuple(z + 100))
+    match = match_stack(stack, spec)
+    assert [z[i] for i in match.plane_indices] == list(MODEL_Z)
+    assert said(match, "sharpest")
+
+
+def test_a_single_plane_is_repeated_with_a_warning(spec, stack_of):
+    match = match_stack(stack_of(blank(1), z_um=None), spec)
+    assert match.plane_indices == (0,) * 7
+    assert said(match, "Warning")
+
+
+def test_other_pixels_are_resampled(spec, stack_of):
+    match = match_stack(stack_of(blank(7, 100, 200), pixel=0.2), spec, focus="as-is")
+    assert match.model_shape == (62, 123)
+    assert match.zoom == pytest.approx(0.2 / 0.325)
+    assert said(match, "Your pixels are 0.2 µm")
+
+
+def test_a_tenth_of_difference_is_tolerated(spec, stack_of):
+    match = match_stack(stack_of(blank(), pixel=0.35), spec, focus="as-is")
+    assert (match.zoom, match.model_shape) == (1.0, (20, 30))
+
+
+def test_a_given_pixel_size_wins_and_an_unknown_one_is_said(spec, stack_of):
+    given_size = match_stack(stack_of(blank()), spec, focus="as-is", pixel_size_um=0.65)
+    assert given_size.model_shape == (40, 60)
+    unknown = match_stack(stack_of(blank(), pixel=None), spec, focus="as-is")
+    assert unknown.zoom == 1.0
+    assert said(unknown, "does not say its pixel size")
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), 6.5, 0.001])
+def test_a_pixel_size_that_cannot_be_is_refused(spec, stack_of, size):
+    with pytest.raises(InputError, match="too far apart"):
+        match_stack(stack_of(blank(), pixel=size), spec)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (np.zeros((5, 6)), "2 axes"),
+        (np.zeros((7, 0, 6)), "is empty"),
+        (np.zeros((7, 5, 6), complex), "complex128"),
+        (np.zeros((7, 5, 6), bool), "bool"),
+    ],
+)
+def test_what_is_no_stack_is_refused(spec, stack_of, data, words):
+    with pytest.raises(InputError, match=words):
+        match_stack(stack_of(data), spec)
+
+
+def test_positions_of_another_count_are_refused(spec, stack_of):
+    with pytest.raises(InputError, match="one number a plane"):
+        match_stack(stack_of(blank(5)), spec)
+
+
+def test_unknown_focus_is_refused(spec, stack_of):
+    with pytest.raises(ConfigError, match="sideways"):
+        match_stack(stack_of(blank()), spec, focus="sideways")
+
+
+def test_simulated_training_is_said(spec_of, stack_of):
+    assert said(match_stack(stack_of(blank()), spec_of(simulated=True)), "simulated")
+
+
+@given(
+    planes=st.integers(2, 30),
+    step=st.floats(0.1, 20),
+    origin=st.floats(-1e4, 1e4),
+    known=st.booleans(),
+)
+def test_planes_ascend_and_flipping_mirrors_them(spec_of, stack_of, planes, step, origin, known):
+    z = tuple(origin + step * i for i in range(planes)) if known else None
+    stack = stack_of(np.ones((planes, 2, 2), np.uint16) * 5, z_um=z)
+    spec = spec_of()
+    up = match_stack(stack, spec, focus="as-is").plane_indices
+    down = match_stack(stack, spec, focus="flipped").plane_indices
+    assert list(up) == sorted(up)
+    assert down == up[::-1]
+    assert set(up) <= set(range(planes))

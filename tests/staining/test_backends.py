@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from napari_fluorgen.staining.backends import openvino_cpu
+from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend
+from napari_fluorgen.staining.backends.pytorch import PyTorchBackend
+from napari_fluorgen.staining.devices import resolve_device
+
+
+@pytest.fixture(params=["openvino", "pytorch"])
+def backend(request, model):
+    if request.param == "openvino":
+        return OpenVinoBackend(model, "float32")
+    return PyTorchBackend(model, resolve_device("cpu"), "float32")
+
+
+def test_test_tensors_are_met(backend, model):
+    tensor, expected = model.test_tensors()
+    maps = backend.predict(tensor)
+    assert tuple(maps) == model.spec.output_names
+    for name, array in expected.items():
+        assert maps[name].shape == (1, 64, 64)
+        assert maps[name].dtype == np.float32
+        np.testing.assert_allclose(maps[name], array[:, 0], rtol=0, atol=1e-6)
+
+
+def test_a_batch_is_its_tiles(backend):
+    batch = np.random.default_rng(0).normal(size=(2, 7, 32, 48)).astype(np.float32)
+    together = backend.predict(batch)
+    for index in range(2):
+        alone = backend.predict(batch[index : index + 1])
+        for name in together:
+            np.testing.assert_allclose(together[name][index], alone[name][0], rtol=0, atol=1e-6)
+
+
+def test_graphs_stay_warm_within_a_bound(model):
+    openvino_cpu.drop_warm_graphs()
+    backend = OpenVinoBackend(model, "float32")
+    backend.prepare((32, 32))
+    graph = backend._graph((32, 32))
+    assert OpenVinoBackend(model, "float32")._graph((32, 32)) is graph
+    for side in range(36, 36 + 4 * openvino_cpu.WARM_GRAPHS, 4):
+        backend.prepare((side, 32))
+    assert len(openvino_cpu._graphs) == openvino_cpu.WARM_GRAPHS
+    assert backend._graph((32, 32)) is not graph
+
+
+def test_two_threads_share_a_graph(model):
+    backend = OpenVinoBackend(model, "float32")
+    batch = np.random.default_rng(0).normal(size=(1, 7, 64, 64)).astype(np.float32)
+    expected = backend.predict(batch)["lipids"]
+    with ThreadPoolExecutor(4) as pool:
+        for maps in pool.map(lambda _: backend.predict(batch), range(8)):
+            np.testing.assert_array_equal(maps["lipids"], expected)
+
+
+def test_an_unwritable_cache_is_done_without(model, monkeypatch, tmp_path):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
+    openvino_cpu.cache_folder.cache_clear()
+    openvino_cpu.drop_warm_graphs()
+    try:
+        assert openvino_cpu.cache_folder() is None
+        OpenVinoBackend(model, "float32").prepare((16, 16))
+    finally:
+        openvino_cpu.cache_folder.cache_clear()
+
+
+@pytest.mark.gpu
+def test_cuda_meets_the_test_tensors(model):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    tensor, expected = model.test_tensors()
+    for precision, limit in (("float32", 1e-4), ("float16", 2e-2)):
+        backend = PyTorchBackend(model, resolve_device("cuda"), precision)
+        maps = backend.predict(tensor)
+        for name, array in expected.items():
+            assert np.abs(maps[name] - array[:, 0]).mean() < limit
+        backend.close()

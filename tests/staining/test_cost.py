@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_fluorgen.networks import Architecture, build_network
+from napari_fluorgen.staining.cost import flops_per_pixel
+
+
+def counted(architecture, size):
+    """Operations of the convolutions that really run, by hooks."""
+    import torch
+
+    total = 0
+
+    def count(module, _, output):
+        nonlocal total
+        kernel = module.weight[0].numel()
+        total += 2 * kernel * output.numel()
+
+    network = build_network(architecture).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, architecture.in_channels, size, size))
+    return total / size**2
+
+
+@pytest.mark.parametrize("kind", ["dense-unet", "nuclei"])
+@pytest.mark.parametrize(
+    "size", [{}, {"blocks": 2, "layers": 3, "growth_rate": 5, "first_filters": 9}]
+)
+def test_operations_are_those_that_run(kind, size):
+    architecture = Architecture(kind=kind, **size)
+    assert flops_per_pixel(architecture) == pytest.approx(counted(architecture, 64), rel=1e-6)
+
+
+def test_reference_tile_takes_the_published_arithmetic():
+    # Measured on the published networks: 128.6 and 103.3 GFLOP for a tile of 512.
+    nuclei = flops_per_pixel(Architecture(kind="nuclei", first_filters=32)) * 512**2
+    lipids = flops_per_pixel(Architecture(kind="dense-unet")) * 512**2
+    assert nuclei == pytest.approx(128.6e9, rel=0.02)
+    assert lipids == pytest.approx(103.3e9, rel=0.02)

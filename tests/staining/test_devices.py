@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from napari_fluorgen.errors import ConfigError, DeviceError
+from napari_fluorgen.staining import devices
+from napari_fluorgen.staining.budget import largest_area, memory_bytes
+from napari_fluorgen.staining.plan import plan_tiles
+
+
+def test_the_cpu_is_always_there_and_last():
+    found = devices.available_devices()
+    assert found[-1].name == "cpu"
+    assert "core" in str(found[-1])
+    assert devices.resolve_device("auto").name == found[0].name
+
+
+def test_a_missing_device_is_named():
+    missing = {"cuda", "mps"} - {device.name for device in devices.available_devices()}
+    for name in missing:
+        with pytest.raises(DeviceError, match=f"'{name}' was not found"):
+            devices.resolve_device(name)
+
+
+def test_float32_works_everywhere_and_auto_is_native():
+    for device in devices.available_devices():
+        assert "float32" in device.precisions
+        assert devices.resolve_precision("auto", device) == device.precisions[0]
+        assert devices.resolve_precision("float32", device) == "float32"
+
+
+def test_emulated_precision_is_refused():
+    plain = devices.Device("cpu", "CPU, 2 cores", None, ("float32",))
+    with pytest.raises(ConfigError, match="no native bfloat16"):
+        devices.resolve_precision("bfloat16", plain)
+
+
+def test_threads_can_be_lowered_not_raised(monkeypatch):
+    monkeypatch.setenv("FLUORGEN_THREADS", "1")
+    assert devices.cpu_threads() == 1
+    monkeypatch.setenv("FLUORGEN_THREADS", "100000")
+    assert devices.cpu_threads() < 100000
+    monkeypatch.setenv("FLUORGEN_THREADS", "all")
+    with pytest.raises(ConfigError, match="FLUORGEN_THREADS is 'all'"):
+        devices.cpu_threads()
+
+
+def test_reference_sized_networks_stay_under_two_gigabytes(spec_of):
+    from napari_fluorgen.networks import Architecture
+
+    dense = Architecture(kind="dense-unet")
+    spec = spec_of(
+        overlap_px=64,
+        divisor=16,
+        architectures={
+            "nuclei": Architecture(kind="nuclei", first_filters=32),
+            "lipids": dense,
+            "cytoplasm": dense,
+        },
+    )
+    for precision in ("float32", "bfloat16"):
+        device = devices.Device("cpu", "CPU", 64 * 10**9, (precision,))
+        side = int(largest_area(spec, device, precision) ** 0.5)
+        plan = plan_tiles((2048, 2048), side, 64, 16)
+        assert memory_bytes(plan, spec, device, precision) < 2.1e9
+        tight = devices.Device("cpu", "CPU", 2 * 10**9, (precision,))
+        assert largest_area(spec, tight, precision) < side**2
+
+
+def test_openvino_neither_reports_home_nor_needs_torch():
+    code = (
+        "import sys; from napari_fluorgen.staining.backends.openvino_cpu import capabilities\n"
+        "assert 'FP32' in capabilities()\n"
+        "assert 'torch' not in sys.modules and 'openvino_telemetry' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
