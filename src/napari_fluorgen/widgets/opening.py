@@ -53,7 +53,7 @@ def open_path(path: str | Path) -> Opened:
         Nothing there that can be read.
     """
     from napari_fluorgen.errors import InputError
-    from napari_fluorgen.io import is_plate_folder, read_plate, read_stack
+    from napari_fluorgen.io import read_plate, read_stack
 
     path = Path(path)
     if is_results_folder(path):
@@ -67,11 +67,26 @@ def open_path(path: str | Path) -> Opened:
             except InputError as error:
                 problems.append(str(error))
         return Opened(path, results=tuple(fields), problems=tuple(problems))
-    if path.is_dir() and is_plate_folder(path):
-        plate = read_plate(path)
+    folder = _plate_at(path)
+    if folder is not None:
+        plate = read_plate(folder)
         return Opened(path, plate=plate, problems=tuple(plate.notes))
     stack = resident(read_stack(path))
     return Opened(path, stack=stack, problems=tuple(stack.notes))
+
+
+def _plate_at(path: Path) -> Path | None:
+    """Return the folder of a plate: the path, or the only plate in it."""
+    from napari_fluorgen.errors import InputError
+    from napari_fluorgen.io import is_plate_folder
+
+    if not path.is_dir() or is_plate_folder(path):
+        return path if path.is_dir() else None
+    inside = sorted(one for one in path.iterdir() if one.is_dir() and is_plate_folder(one))
+    if len(inside) > 1:
+        names = ", ".join(one.name for one in inside)
+        raise InputError(f"{path} holds {len(inside)} plates: choose one of them ({names}).")
+    return inside[0] if inside else None
 
 
 def is_results_folder(path: Path) -> bool:

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.errors import FluorgenError, InputError
+from napari_fluorgen.widgets import opening
+
+
+def test_the_only_plate_of_a_folder_is_opened(plate_folder):
+    opened = opening.open_path(plate_folder.parent)
+    assert opened.plate is not None
+    assert opened.plate.wells == ("B03", "D04")
+    assert any("D04" in problem for problem in opened.problems)
+
+
+def test_of_several_plates_one_has_to_be_chosen(plate_folder):
+    shutil.copytree(plate_folder, plate_folder.parent / "second")
+    with pytest.raises(InputError, match="2 plates"):
+        opening.open_path(plate_folder.parent)
+
+
+def test_a_file_is_one_stack_in_memory(tmp_path):
+    planes = np.arange(7 * 8 * 9, dtype=np.uint16).reshape(7, 8, 9)
+    tifffile.imwrite(tmp_path / "s.tif", planes)
+    opened = opening.open_path(tmp_path / "s.tif")
+    assert isinstance(opened.stack.data, np.ndarray)
+    np.testing.assert_array_equal(opened.stack.data, planes)
+
+
+def test_large_stacks_stay_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "RESIDENT_BYTES", 10)
+    planes = np.arange(7 * 8 * 9, dtype=np.uint16).reshape(7, 8, 9)
+    tifffile.imwrite(tmp_path / "s.tif", planes)
+    data = opening.open_path(tmp_path / "s.tif").stack.data
+    assert not isinstance(data, np.ndarray)
+    assert data.shape == (7, 8, 9)
+    np.testing.assert_array_equal(np.asarray(data[3]), planes[3])
+
+
+@pytest.mark.parametrize("name", ["missing.tif", "missing"])
+def test_what_is_not_there_is_one_sentence(tmp_path, name):
+    with pytest.raises(FluorgenError) as caught:
+        opening.open_path(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_results_are_listed_and_the_rest_read(result, tmp_path):
+    from dataclasses import replace
+
+    from napari_fluorgen.io.results import write_field
+    from napari_fluorgen.stack import FieldIdentity
+
+    for name in ("a", "b"):
+        write_field(replace(result, identity=FieldIdentity(name), channel_files={}), tmp_path)
+    next(tmp_path.glob("a_lipids.tif")).write_bytes(b"broken")
+    opened = opening.open_path(tmp_path)
+    assert [field.identity.name for field in opened.results] == ["b"]
+    assert "a" in opened.problems[0]
