@@ -16,6 +16,12 @@ def spec(spec_of):
     return spec_of()
 
 
+@pytest.fixture
+def lit_from_above(series_of):
+    """Focus series by ascending height, as in the simulated training data."""
+    return lambda heights: series_of([-height for height in heights])
+
+
 def blank(planes=7, height=20, width=30):
     return np.random.default_rng(0).integers(900, 1100, (planes, height, width), dtype=np.uint16)
 
@@ -24,8 +30,8 @@ def said(adaptation, words):
     return any(words in message for message in adaptation.messages)
 
 
-def test_a_stack_that_fits_is_taken_as_it_is(spec, stack_of, series_of):
-    match = match_stack(stack_of(series_of(MODEL_Z)), spec)
+def test_a_stack_that_fits_is_taken_as_it_is(spec, stack_of, lit_from_above):
+    match = match_stack(stack_of(lit_from_above(MODEL_Z)), spec)
     assert match.plane_indices == (0, 1, 2, 3, 4, 5, 6)
     assert match.flipped is False
     assert match.zoom == 1.0
@@ -35,8 +41,10 @@ def test_a_stack_that_fits_is_taken_as_it_is(spec, stack_of, series_of):
 
 
 @pytest.mark.parametrize("positions", [MODEL_Z, None])
-def test_a_stack_against_the_light_is_turned_and_that_is_said(spec, stack_of, series_of, positions):
-    stack = stack_of(series_of(MODEL_Z)[::-1], z_um=positions)
+def test_a_stack_against_the_light_is_turned_and_that_is_said(
+    spec, stack_of, lit_from_above, positions
+):
+    stack = stack_of(lit_from_above(MODEL_Z)[::-1], z_um=positions)
     match = match_stack(stack, spec)
     assert match.flipped is True
     assert match.plane_indices == (6, 5, 4, 3, 2, 1, 0)
@@ -44,8 +52,14 @@ def test_a_stack_against_the_light_is_turned_and_that_is_said(spec, stack_of, se
     assert match_stack(stack, spec, focus="as-is").plane_indices == (0, 1, 2, 3, 4, 5, 6)
 
 
-def test_the_user_can_flip(spec, stack_of, series_of):
-    match = match_stack(stack_of(series_of(MODEL_Z)), spec, focus="flipped")
+def test_a_model_may_say_which_way_its_planes_run(spec_of, stack_of, lit_from_above):
+    spec = spec_of(training={"focus_order": 1})
+    assert match_stack(stack_of(lit_from_above(MODEL_Z)), spec).flipped is True
+    assert match_stack(stack_of(lit_from_above(MODEL_Z)[::-1]), spec).flipped is False
+
+
+def test_the_user_can_flip(spec, stack_of, lit_from_above):
+    match = match_stack(stack_of(lit_from_above(MODEL_Z)), spec, focus="flipped")
     assert match.plane_indices == (6, 5, 4, 3, 2, 1, 0)
     assert match.flipped is True
     assert said(match, "as asked")
@@ -58,9 +72,9 @@ def test_an_unclear_direction_is_kept_and_said(spec, stack_of):
     assert said(match, "cannot be told")
 
 
-def test_ranges_of_an_instrument_are_not_second_guessed(spec_of, stack_of, series_of):
+def test_ranges_of_an_instrument_are_not_second_guessed(spec_of, stack_of, lit_from_above):
     ranges = {"kind": "range", "minimum": (0,) * 7, "maximum": (9,) * 7}
-    match = match_stack(stack_of(series_of(MODEL_Z)[::-1]), spec_of(input=ranges))
+    match = match_stack(stack_of(lit_from_above(MODEL_Z)[::-1]), spec_of(input=ranges))
     assert match.flipped is False
     assert match.messages == ()
 
@@ -109,9 +123,9 @@ def test_a_fine_series_is_thinned_by_position(spec, stack_of):
     assert [z[i] for i in match.plane_indices] == list(MODEL_Z)
 
 
-def test_a_deep_series_is_cut_around_its_focus(spec, stack_of, series_of):
+def test_a_deep_series_is_cut_around_its_focus(spec, stack_of, lit_from_above):
     z = np.arange(-8.0, 18.0, 2.0)
-    stack = stack_of(series_of(z), z_um=tuple(z + 100))
+    stack = stack_of(lit_from_above(z), z_um=tuple(z + 100))
     match = match_stack(stack, spec)
     assert [z[i] for i in match.plane_indices] == list(MODEL_Z)
     assert said(match, "sharpest")

@@ -47,7 +47,7 @@ def test_sharpest_plane_is_unknown_where_contrast_only_falls(series_of):
 
 @pytest.mark.real_data
 def test_real_series_runs_against_the_stage(shared):
-    """A published trial found nuclei in this series only from the highest stage to the lowest."""
+    """Centres of its cells are bright at the lowest stage position and dark at the highest."""
     from skimage.io import imread
 
     folder = shared / "data" / "sephace_brightfield" / "set1"
@@ -60,3 +60,11 @@ def test_sample_reads_the_centre():
     data = np.arange(2 * 900 * 1000).reshape(2, 900, 1000)
     sample = focus.sample_planes(data)
     np.testing.assert_array_equal(sample, data[:, 66:834, 116:884].astype(np.float32))
+
+
+def test_simulated_fields_run_against_the_light():
+    from napari_fluorgen.simulation.field import simulate_field
+    from napari_fluorgen.simulation.presets import get_preset
+
+    field = simulate_field(get_preset("20x"), seed=3, shape=(256, 256))
+    assert judge(np.asarray(field.brightfield)) == focus.SIMULATED_ORDER

@@ -195,7 +195,11 @@ def _match_planes(
 
     if positions and not np.array_equal(order, np.arange(depth)):
         messages.append("The planes are read by ascending position, not in their order.")
-    flipped = _flip(focus, contrast if judged else None, positions is not None, messages)
+    # A model trained on other data than simulated says which way its own planes run.
+    trained = int(spec.training.get("focus_order", defocus.SIMULATED_ORDER))
+    found = defocus.order_of_focus(contrast) if contrast is not None and judged else None
+    direction = None if found is None else found * trained
+    flipped = _flip(focus, direction, positions is not None, messages)
     if heights is None:
         ranks = np.round(np.linspace(0, depth - 1, wanted)).astype(int)
         if depth != wanted:
@@ -219,14 +223,13 @@ def _match_planes(
 
 
 def _flip(
-    focus: Focus, contrast: np.ndarray | None, positioned: bool, messages: list[str]
+    focus: Focus, direction: int | None, positioned: bool, messages: list[str]
 ) -> bool | None:
     if focus == "flipped":
         messages.append("The order of the planes is reversed, as asked.")
         return True
-    if contrast is None:
+    if direction is None:
         return False
-    direction = defocus.order_of_focus(contrast)
     if direction < 0:
         against = "their positions" if positioned else "their order"
         messages.append(

@@ -24,6 +24,8 @@ from scipy.ndimage import gaussian_filter
 DETAIL_UM = 0.5
 SURROUND_UM = 20.0
 CERTAIN_SKEW = 0.3
+SIMULATED_ORDER = -1
+"""Order of the simulated training data: planes ascend towards the lamp, against the light."""
 _SAMPLE_PX = 768
 
 
@@ -71,8 +73,8 @@ def order_of_focus(contrast: NDArray[np.float32]) -> int:
     Returns
     -------
     int
-        1 where the planes run with the light, as in the simulated training data (centres of cells
-        grow brighter), -1 where they run against it, 0 where the contrast does not tell.
+        1 where the planes run with the light (centres of cells grow brighter), -1 where they run
+        against it, 0 where the contrast does not tell.
     """
     half = len(contrast) // 2
     if half == 0:
