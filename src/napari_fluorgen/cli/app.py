@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from napari_fluorgen import __version__
-from napari_fluorgen.cli import demo, doctor, evaluate, export_cellprofiler, measure, models, stain
+from napari_fluorgen.cli import (
+    calibrate,
+    demo,
+    doctor,
+    evaluate,
+    export_cellprofiler,
+    measure,
+    models,
+    simulate,
+    stain,
+    train,
+)
 from napari_fluorgen.cli.guard import GuardedGroup
 
 app = typer.Typer(
@@ -28,6 +39,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "measure": measure.measure,
     "export-cellprofiler": export_cellprofiler.export_cellprofiler,
     "evaluate": evaluate.evaluate,
+    "simulate": simulate.simulate,
+    "train": train.train,
+    "calibrate": calibrate.calibrate,
     "doctor": doctor.doctor,
 }
 GROUPS = {

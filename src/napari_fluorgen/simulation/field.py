@@ -160,9 +160,7 @@ def _expose(counts: Tensor, camera: CameraPreset, rng: np.random.Generator) -> N
     return signal.round().clamp(0, 65535).cpu().numpy().astype(np.uint16)
 
 
-def _smooth_field(
-    shape: torch.Size, rng: np.random.Generator, device: torch.device
-) -> Tensor:
+def _smooth_field(shape: torch.Size, rng: np.random.Generator, device: torch.device) -> Tensor:
     """Random illumination profile over the whole field, between -1 and 1."""
     coarse = torch.as_tensor(rng.uniform(-1, 1, (1, 1, 3, 3)), dtype=torch.float32, device=device)
     return interpolate(coarse, size=tuple(shape), mode="bicubic", align_corners=True)[0, 0]

@@ -227,7 +227,9 @@ def _draw_droplets(
     wanted = int(rng.gamma(2.0, mean / 2))
     low, high = preset.droplet_radius_limits
     tries = wanted * 3
-    radius = np.exp(rng.normal(np.log(preset.droplet_median_radius), preset.droplet_log_sigma, tries))
+    radius = np.exp(
+        rng.normal(np.log(preset.droplet_median_radius), preset.droplet_log_sigma, tries)
+    )
     radius = np.clip(radius, low, high)
     distance = cell.radius * 0.85 * np.sqrt(rng.uniform(0.02, 1, tries))
     direction = rng.uniform(0, 2 * np.pi, tries)

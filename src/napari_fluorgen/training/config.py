@@ -24,21 +24,27 @@ class DataConfig(_Section):
     train: Path = Field(description="Plate folder of the pairs that the networks learn from.")
     validation: Path = Field(description="Plate folder whose figures are watched while training.")
     calibration: Path | None = Field(
-        None, description="Plate folder that only the conformal calibration sees."
+        default=None, description="Plate folder that only the conformal calibration sees."
     )
-    crop: int = Field(192, ge=32, description="Side of the training crops in pixels.")
-    batch: int = Field(4, ge=1, description="Crops a step.")
-    centred: float = Field(0.5, ge=0, le=1, description="Share of crops centred on a nucleus.")
+    crop: int = Field(default=192, ge=32, description="Side of the training crops in pixels.")
+    batch: int = Field(default=4, ge=1, description="Crops a step.")
+    centred: float = Field(
+        default=0.5, ge=0, le=1, description="Share of crops centred on a nucleus."
+    )
 
 
 class LossConfig(_Section):
     """Weights of the parts of a loss; equation numbers are those of the challenge report."""
 
-    stain: float = Field(1.0, ge=0, description="Smooth L1 between prediction and truth.")
-    gradient: float = Field(0.0, ge=0, description="Difference of the image gradients (5).")
-    segmentation: float = Field(0.0, ge=0, description="Cross entropy of the nuclei mask (8).")
-    loss_weight_modules: float = Field(0.0, ge=0, description="Coarser scales (7).")
-    misclassified: float = Field(2.0, ge=1, description="Weight of misclassified pixels (7).")
+    stain: float = Field(default=1.0, ge=0, description="Smooth L1 between prediction and truth.")
+    gradient: float = Field(default=0.0, ge=0, description="Difference of the image gradients (5).")
+    segmentation: float = Field(
+        default=0.0, ge=0, description="Cross entropy of the nuclei mask (8)."
+    )
+    loss_weight_modules: float = Field(default=0.0, ge=0, description="Coarser scales (7).")
+    misclassified: float = Field(
+        default=2.0, ge=1, description="Weight of misclassified pixels (7)."
+    )
 
 
 class StainConfig(_Section):
@@ -46,8 +52,8 @@ class StainConfig(_Section):
 
     architecture: Architecture
     steps: int = Field(ge=1, description="Optimiser steps.")
-    learning_rate: float = Field(3e-3, gt=0, description="Peak of the one-cycle schedule.")
-    weight_decay: float = Field(1e-4, ge=0)
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak of the one-cycle schedule.")
+    weight_decay: float = Field(default=1e-4, ge=0)
     loss: LossConfig = LossConfig()
 
 

@@ -148,7 +148,7 @@ class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         small = [pair.name for pair in pairs if min(pair.labels.shape) < crop]
         if small or not pairs:
             raise InputError(
-                f"{small[0]} is smaller than the training crop of {crop} pixels; use a smaller crop."
+                f"{small[0]} is smaller than the crop of {crop} pixels; use a smaller data.crop."
                 if small
                 else "There is no pair to train on."
             )

@@ -8,7 +8,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from napari_fluorgen.networks import build_network
+from napari_fluorgen.networks import NucleiOutput, build_network
 from napari_fluorgen.training import losses
 from napari_fluorgen.training.config import StainConfig
 
@@ -28,7 +28,7 @@ class StainModule(LightningModule):
         super().__init__()
         self.config = config
         network = build_network(config.architecture)
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the training loss of a batch."""
@@ -51,7 +51,7 @@ class StainModule(LightningModule):
         output = self.network(planes)
         stain = output[0] if isinstance(output, tuple) else output
         self.log("pearson", _pearson(stain, truth), prog_bar=True, batch_size=1)
-        if isinstance(output, tuple):
+        if isinstance(output, NucleiOutput):
             predicted = output.logits.argmax(1) == 1
             both = (predicted & (mask == 1)).sum()
             dice = 2 * both / (predicted.sum() + (mask == 1).sum()).clamp(min=1)
@@ -77,7 +77,7 @@ class NucleiModule(StainModule):
     def loss(self, batch: Batch) -> Tensor:
         """Return the training loss of a batch, equation 6."""
         planes, truth, mask = batch
-        stain, logits, side_outputs = self.network.forward_train(planes)  # type: ignore[operator]
+        stain, logits, side_outputs = self.network.forward_train(planes)
         weights = self.config.loss
         focus = losses.misclassification_weights(logits, mask, weights.misclassified)
         total = weights.stain * (

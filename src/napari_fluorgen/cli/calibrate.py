@@ -1,0 +1,35 @@
+"""``fluorgen calibrate``: a model whose confidence holds on one's own stained fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_fluorgen.cli import options, output
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Installed name or folder.")],
+    pairs: Annotated[
+        Path,
+        typer.Option(
+            "--pairs", metavar="DIR", help="Plate folder with true stains and labels/*_nuclei.tif."
+        ),
+    ],
+    folder: options.OutputFolder,
+    overwrite: options.Overwrite = False,
+    json: output.JsonFlag = False,
+) -> None:
+    """Calibrate a model's confidence maps on fields that it was not trained on."""
+    from napari_fluorgen.models import load_model
+    from napari_fluorgen.training.package import recalibrate
+
+    path, meta = recalibrate(load_model(model), pairs, folder, overwrite=overwrite)
+    if json:
+        output.finish(
+            {"command": "calibrate", "status": "done", "output": str(path), "calibration": meta}
+        )
+    else:
+        output.result(f"{model} calibrated on {meta['fields']} fields: {path}")

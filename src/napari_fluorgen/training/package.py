@@ -1,0 +1,219 @@
+"""Trained networks to a model package: calibration, figures, test tensors, card."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import napari_fluorgen
+from napari_fluorgen.confidence import calibrate
+from napari_fluorgen.errors import ModelError
+from napari_fluorgen.models import Model, ModelSpec, save_package
+from napari_fluorgen.training.config import TrainingConfig
+from napari_fluorgen.training.data import Pair, load_pairs
+
+_TEST_SIZE = 128
+
+
+def write_package(
+    config: TrainingConfig,
+    networks: Mapping[str, nn.Module],
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Calibrate trained networks and write them as a package.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        What the networks were trained by.
+    networks : mapping of str to torch.nn.Module
+        In eval mode, by stain.
+    folder : str or Path
+        The package.
+    overwrite : bool
+        Whether an older package may be replaced.
+
+    Returns
+    -------
+    Path
+        The package's folder.
+    """
+    validation = load_pairs(
+        config.data.validation, config.input, config.outputs, config.pixel_size_um
+    )
+    calibration = None
+    if config.data.calibration is not None:
+        pairs = load_pairs(
+            config.data.calibration, config.input, config.outputs, config.pixel_size_um
+        )
+        calibration = calibrate(nuclei_probabilities(networks["nuclei"], pairs)).to_arrays()
+    correlations = correlation(networks, validation)
+    spec = ModelSpec(
+        name=config.name,
+        version=config.version,
+        description=config.description,
+        magnification=config.magnification,
+        pixel_size_um=config.pixel_size_um,
+        z_um=config.z_um,
+        planes=len(config.z_um),
+        input=config.input,
+        outputs=config.outputs,
+        overlap_px=config.overlap_px,
+        divisor=max(network.architecture.divisor for network in config.networks.values()),
+        nuclei=config.nuclei,
+        architectures={stain: network.architecture for stain, network in config.networks.items()},
+        training={
+            "config": config.model_dump(mode="json"),
+            "validation_pearson": correlations,
+            "trained_on": f"{platform.machine()} {'CUDA' if torch.cuda.is_available() else 'CPU'}",
+            "versions": {
+                "napari-fluorgen": napari_fluorgen.__version__,
+                "torch": str(torch.__version__),
+            },
+        },
+        simulated=config.simulated,
+    )
+    test_input = validation[0].planes[None, :, :_TEST_SIZE, :_TEST_SIZE]
+    return save_package(
+        folder,
+        spec,
+        networks,
+        calibration=calibration,
+        test_input=test_input,
+        card=model_card(config, correlations, calibration),
+        overwrite=overwrite,
+    )
+
+
+def recalibrate(
+    model: Model, pairs: str | Path, folder: str | Path, *, overwrite: bool = False
+) -> tuple[Path, dict[str, Any]]:
+    """Write a copy of a model whose confidence is calibrated on other fields.
+
+    Parameters
+    ----------
+    model : Model
+        Its networks stay as they are.
+    pairs : str or Path
+        Plate folder with true stains and nuclei labels, not used for training.
+    folder : str or Path
+        The new package.
+    overwrite : bool
+        Whether an older package may be replaced.
+
+    Returns
+    -------
+    path : Path
+        The new package.
+    meta : dict
+        What the calibration was made of.
+
+    Raises
+    ------
+    ModelError
+        If the model's input is not scaled by its background.
+    InputError
+        If pairs are missing or do not fit the model.
+    """
+    spec = model.spec
+    if spec.input.kind != "background":
+        raise ModelError(
+            f"{spec.name} scales its input by fixed ranges; calibration needs a model that scales "
+            "brightfield by its background."
+        )
+    loaded = load_pairs(pairs, spec.input, spec.outputs, spec.pixel_size_um)
+    calibration = calibrate(nuclei_probabilities(model.network("nuclei"), loaded))
+    path = save_package(
+        folder,
+        spec,
+        model.networks(),
+        calibration=calibration.to_arrays(),
+        test_input=model.test_tensors()[0],
+        card=model.card,
+        overwrite=overwrite,
+    )
+    return path, calibration.meta
+
+
+def nuclei_probabilities(
+    network: nn.Module, pairs: list[Pair]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Yield the nuclei probability (Y, X) of each field and its true mask."""
+    for pair in pairs:
+        logits = _predict(network, pair.planes)[1]
+        yield logits.softmax(0)[1].numpy(), pair.labels > 0
+
+
+def correlation(networks: Mapping[str, nn.Module], pairs: list[Pair]) -> dict[str, float]:
+    """Mean Pearson correlation of each stain over fields."""
+    means = {}
+    for stain, network in networks.items():
+        values = []
+        for pair in pairs:
+            predicted = _predict(network, pair.planes)[0][0].numpy()
+            values.append(np.corrcoef(predicted.ravel(), pair.stains[stain].ravel())[0, 1])
+        means[stain] = round(float(np.mean(values)), 4)
+    return means
+
+
+def _predict(network: nn.Module, planes: NDArray[np.float32]) -> list[torch.Tensor]:
+    """Outputs of a network on a whole field, each (channels, Y, X)."""
+    _, height, width = planes.shape
+    padding = ((0, 0), (0, -height % 32), (0, -width % 32))
+    padded = torch.from_numpy(np.pad(planes, padding, mode="reflect"))[None]
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        output = network(padded.to(device))
+    outputs = output if isinstance(output, tuple) else (output,)
+    return [tensor[0, :, :height, :width].float().cpu() for tensor in outputs]
+
+
+def model_card(
+    config: TrainingConfig, correlations: Mapping[str, float], calibration: Any | None
+) -> str:
+    """Markdown card; its first line says whether the data are simulated."""
+    data = "simulated data" if config.simulated else "real data"
+    figures = "\n".join(f"| {stain} | {value:.3f} |" for stain, value in correlations.items())
+    parameters = ", ".join(
+        f"{stain} {network.steps} steps" for stain, network in config.networks.items()
+    )
+    warning = (
+        "It has never seen a real cell: check its results against a real stain before you rely "
+        "on them."
+        if config.simulated
+        else "Check its results against a real stain of your own cells before you rely on them."
+    )
+    confidence = (
+        "Confidence maps are calibrated on fields that were used for nothing else; their "
+        "guarantee holds for fields like these only."
+        if calibration is not None
+        else "The model is not calibrated: it gives no confidence maps."
+    )
+    return f"""Trained on {data}: {config.description}.
+
+# {config.name} {config.version}
+
+{warning}
+
+- Input: {len(config.z_um)} brightfield planes at {", ".join(f"{z:g}" for z in config.z_um)} µm
+  around focus, {config.pixel_size_um:g} µm a pixel, divided by their own background.
+- Output: nuclei, lipids and cytoplasm in camera counts, and the probability of nucleus.
+- Training: {parameters}; configuration in `rdf.yaml` under `config.fluorgen.training`.
+- {confidence}
+
+Mean Pearson correlation with the true stain on the validation fields, which were watched while
+training but not learned from:
+
+| stain | r |
+| --- | --- |
+{figures}
+"""
