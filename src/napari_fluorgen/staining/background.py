@@ -42,8 +42,7 @@ class Background:
         """Illumination without gains, bilinear, shape (rows, columns) of the two slices."""
         rows = _linear_weights(np.arange(y.start, y.stop), self.coarse.shape[0], self.block)
         columns = _linear_weights(np.arange(x.start, x.stop), self.coarse.shape[1], self.block)
-        light: NDArray[np.float32] = rows @ self.coarse @ columns.T
-        return light
+        return (rows @ self.coarse @ columns.T).astype(np.float32, copy=False)
 
     def divide(self, planes: NDArray[Any], y: slice, x: slice) -> NDArray[np.float32]:
         """Scale a block of the stack so that 1.0 is the empty field.
@@ -114,8 +113,7 @@ def _block_means(rows: NDArray[Any], block: int) -> NDArray[np.float32]:
     sums = np.add.reduceat(sums, edges_x, axis=1)
     ny = np.diff(np.append(edges_y, rows.shape[0]))
     nx = np.diff(np.append(edges_x, rows.shape[1]))
-    means: NDArray[np.float32] = sums / (ny[:, None] * nx[None, :]).astype(np.float32)
-    return means
+    return (sums / (ny[:, None] * nx[None, :])).astype(np.float32)
 
 
 def _linear_weights(pixels: NDArray[np.int64], nodes: int, block: int) -> NDArray[np.float32]:
