@@ -17,7 +17,7 @@ def test_an_empty_field_becomes_one():
     background = estimate_background(stack, pixel_size_um=2.0)
     scaled = background.divide(stack, slice(0, 200), slice(0, 260))
     assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaled, 1, atol=0.04)
+    np.testing.assert_allclose(scaled, 1, atol=0.06)
     np.testing.assert_allclose(scaled.mean(axis=(1, 2)), 1, atol=1e-3)
 
 
