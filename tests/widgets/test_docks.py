@@ -44,6 +44,13 @@ def test_docks_fit_and_explain_their_empty_state(viewer, qtbot, dock):
     assert len(widget.hint.text()) > 40
 
 
+def test_outlines_are_white_whatever_the_label(viewer, stack, result):
+    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    colors = labels.colormap.map(np.array([0, 1, 2, 3, 50]))
+    np.testing.assert_array_equal(colors[0], [0, 0, 0, 0])
+    np.testing.assert_array_equal(colors[1:], np.ones((4, 4)))
+
+
 def test_world_of_results_is_that_of_their_stack(viewer, stack, result):
     source = add_stack(viewer, stack)[0]
     source.translate = (3.0, 10.0, 20.0)

@@ -207,3 +207,20 @@ def test_the_card_is_one_click_away(qtbot, dock, viewer, stack):
     dialog = show_card(dock, MODEL)
     assert dialog.isVisible()
     dialog.close()
+
+
+def test_a_given_pixel_size_travels_with_the_result(viewer, qtbot, dock):
+    viewer.add_image(make_planes(1), name="unknown")
+    dock.controls.pixel_size.setValue(0.3)
+    dock.start()
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    (run,) = find_runs(viewer.layers)
+    assert field_of_run(run).pixel_size_um == (0.3, 0.3)
+
+
+def test_the_call_is_copied(viewer, qtbot, dock, stack):
+    from qtpy.QtWidgets import QApplication
+
+    add_stack(viewer, stack)
+    dock.controls.copy.click()
+    assert "fluorgen.stain(stack, model" in QApplication.clipboard().text()

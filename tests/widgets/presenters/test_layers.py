@@ -74,7 +74,7 @@ def test_result_layers_are_ordered_and_coloured(result, stack):
         ("cytoplasm", "red"),
         ("lipids", "green"),
         ("nuclei", "blue"),
-        ("nuclei labels", OUTLINES),
+        ("nuclei labels", list(OUTLINES)),
     ]
     assert shown[-1].attributes == {"contour": 2}
     hidden = {s.kwargs["metadata"][KEY]["role"] for s in specs} - {

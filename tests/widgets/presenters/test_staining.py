@@ -49,6 +49,12 @@ def test_estimates():
     assert words.estimate_text(None, None, None) == ""
 
 
+def test_only_the_first_run_loads():
+    assert words.first_run_text("about 6 s", warm=False).endswith("loads the model")
+    assert words.first_run_text("about 6 s", warm=True) == "about 6 s"
+    assert words.first_run_text("", warm=False) == ""
+
+
 def test_simulated_models_always_say_so_once():
     assert len(words.warning_lines(["a", "a"], simulated=False)) == 1
     assert "simulated" in words.warning_lines([], simulated=True)[0]

@@ -144,6 +144,8 @@ class LoadDock(common.Dock):
     def open(self, path: str | Path) -> None:
         """Read a path in the background and show what it is."""
         path = Path(path)
+        common.say(self.line, "")
+        common.say(self.problems, "")
         self._read(
             lambda _stop: once(lambda: open_path(path)), self._show_opened, f"Reading {path.name} …"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -23,7 +24,7 @@ from napari_fluorgen.widgets.steps import Steps, StopCheck, once
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_fluorgen.stack import StainedField
+    from napari_fluorgen.stack import BrightfieldStack, StainedField
 
 _EMPTY = (
     "There is no brightfield stack yet. Load one with the Load stacks dock, open a sample "
@@ -44,6 +45,7 @@ class StainDock(common.Dock):
         self.book = words.RunBook()
         self.job: Job | None = None
         self._discovered = False
+        self._warm = False  # whether the engine has started in this session
         self._build()
         self.preview = Preview(self, self._show_preview)
         self._changed = QTimer(self)
@@ -138,6 +140,13 @@ class StainDock(common.Dock):
     def _runs_of(self, layer_id: str) -> list[Any]:
         return [run for run in find_runs(self.viewer.layers) if run.source_id == layer_id]
 
+    def _task(self, layer: Any) -> tuple[BrightfieldStack, Any]:
+        """Return the stack of a layer and the request that the settings stand for."""
+        stack, request = stack_of_layer(layer), self.controls.request()
+        if request.pixel_size_um is not None:
+            stack = replace(stack, pixel_size_um=(request.pixel_size_um, request.pixel_size_um))
+        return stack, request
+
     # what a run would do
 
     def _look_ahead(self) -> None:
@@ -146,19 +155,19 @@ class StainDock(common.Dock):
             self._show_preview((), "")
             return
         try:
-            self.preview.ask(stack_of_layer(layer), self.controls.request())
+            self.preview.ask(*self._task(layer))
         except FluorgenError as error:
             self._show_preview((str(error),), "")
 
     def _show_preview(self, warnings: tuple[str, ...], estimate: str) -> None:
         common.say(self.warnings, "\n".join(warnings))
-        common.say(self.estimate, estimate)
+        common.say(self.estimate, words.first_run_text(estimate, warm=self._warm))
         self.estimate.setVisible(bool(estimate) and not self.book.running)
 
     def _copy_call(self) -> None:
         layer = self.layer()
         if layer is not None and self.controls.model is not None:
-            call = words.python_call(stack_of_layer(layer), self.controls.request())
+            call = words.python_call(*self._task(layer))
             QApplication.clipboard().setText(call)
 
     # the run
@@ -169,7 +178,7 @@ class StainDock(common.Dock):
         if layer is None or self.book.running:
             return
         try:
-            stack, request = stack_of_layer(layer), self.controls.request()
+            stack, request = self._task(layer)
         except FluorgenError as error:
             report(error)
             return
@@ -223,6 +232,8 @@ class StainDock(common.Dock):
         self.viewer.layers.selection.active = active
         source.visible = False  # stains are judged on black, as under a microscope
         nuclei = int(field.nuclei_labels.max(initial=0))
+        self._warm = True
+        self._changed.start()  # the estimate is better now
         common.say(self.done, words.done_text(nuclei, self.progress.seconds))
 
     def _finish(self, ticket: words.RunTicket, cancelled: bool) -> None:

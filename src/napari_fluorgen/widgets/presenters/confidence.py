@@ -67,8 +67,9 @@ REGIONS = (
 
 def region_shares(regions: NDArray[np.uint8]) -> dict[int, float]:
     """Share of the pixels in each region, by code."""
-    counts = np.bincount(regions.ravel(), minlength=4)
-    return {code: float(counts[code] / max(1, regions.size)) for code in range(4)}
+    # Comparing bytes is many times faster than np.bincount, which widens them first.
+    size = max(1, regions.size)
+    return {code: np.count_nonzero(regions == code) / size for code in range(4)}
 
 
 def share_text(share: float) -> str:

@@ -107,6 +107,11 @@ def estimate_text(seconds: float | None, count_bytes: float | None, tiles: int |
     return ", ".join(parts)
 
 
+def first_run_text(estimate: str, *, warm: bool) -> str:
+    """Add to an estimate that the first run also starts the engine."""
+    return estimate if warm or not estimate else f"{estimate}; the first run also loads the model"
+
+
 def warning_lines(messages: Iterable[str], *, simulated: bool) -> list[str]:
     """Sentences to show before the click, without repetition."""
     lines = list(dict.fromkeys(message for message in messages if message))
