@@ -101,6 +101,11 @@ def test_five_planes_are_repeated_by_position(spec, stack_of):
     assert flipped.plane_indices == (4, 3, 3, 2, 1, 1, 0)
 
 
+def test_planes_far_from_the_models_are_said(spec, stack_of):
+    stack = stack_of(blank(5), z_um=(-25.0, -10.0, 0.0, 10.0, 25.0))
+    assert said(match_stack(stack, spec, focus="as-is"), "up to 4 µm from where the model")
+
+
 def test_planes_without_positions_are_spread_by_order(spec, stack_of):
     assert match_stack(stack_of(blank(13), z_um=None), spec, focus="as-is").plane_indices == (
         0,

@@ -219,6 +219,12 @@ def _match_planes(
                 f"The planes span {np.ptp(heights):.3g} µm, the model's {np.ptp(model_z):.3g} µm: "
                 "the nearest planes are taken, some more than once."
             )
+        far = float(np.abs(heights[chosen] - goals).max())
+        if far > float(np.diff(model_z).min()):
+            messages.append(
+                f"The planes lie up to {far:.3g} µm from where the model wants them: check the "
+                "result, or image planes as the model's."
+            )
     return tuple(int(order[index]) for index in chosen), flipped
 
 
