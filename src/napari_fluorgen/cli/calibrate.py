@@ -32,4 +32,4 @@ def calibrate(
             {"command": "calibrate", "status": "done", "output": str(path), "calibration": meta}
         )
     else:
-        output.result(f"{model} calibrated on {meta['fields']} fields: {path}")
+        output.result(f"{model} calibrated on {meta['n_fields']} fields: {path}")

@@ -187,5 +187,5 @@ class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 def _centres(labels: NDArray[np.uint32]) -> NDArray[np.float64]:
     from scipy.ndimage import center_of_mass
 
-    numbers = np.unique(labels)[1:]
+    numbers = np.unique(labels[labels > 0])
     return np.array(center_of_mass(labels > 0, labels, numbers)).reshape(-1, 2)

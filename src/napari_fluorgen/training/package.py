@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-import napari_fluorgen
 from napari_fluorgen.confidence import calibrate
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.models import Model, ModelSpec, save_package
@@ -76,7 +76,7 @@ def write_package(
             "validation_pearson": correlations,
             "trained_on": f"{platform.machine()} {'CUDA' if torch.cuda.is_available() else 'CPU'}",
             "versions": {
-                "napari-fluorgen": napari_fluorgen.__version__,
+                "napari-fluorgen": version("napari-fluorgen"),
                 "torch": str(torch.__version__),
             },
         },
