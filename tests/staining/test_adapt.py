@@ -102,7 +102,7 @@ def test_five_planes_are_repeated_by_position(spec, stack_of):
 
 
 def test_planes_far_from_the_models_are_said(spec, stack_of):
-    stack = stack_of(blank(5), z_um=(-25.0, -10.0, 0.0, 10.0, 25.0))
+    stack = stack_of(blank(5, 200, 200), z_um=(-25.0, -10.0, 0.0, 10.0, 25.0))
     assert said(match_stack(stack, spec, focus="as-is"), "up to 4 µm from where the model")
 
 

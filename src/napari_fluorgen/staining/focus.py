@@ -101,7 +101,7 @@ def sharpest_plane(contrast: NDArray[np.float32]) -> int | None:
     strength = contrast.std(axis=(1, 2))
     index = int(np.argmin(strength))
     ends = min(float(strength[0]), float(strength[-1]))
-    return index if ends > 1.15 * float(strength[index]) else None
+    return index if ends > 1.3 * float(strength[index]) else None
 
 
 def _skewness(image: NDArray[np.float32]) -> float:
