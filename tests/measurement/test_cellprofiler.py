@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_fluorgen.io import list_fields, read_field
 from napari_fluorgen.measurement import export_cellprofiler, measure_field, write_tables
 from napari_fluorgen.stack import FieldIdentity
+from napari_fluorgen.workflow import drain, run_demo
 
 pytestmark = [pytest.mark.cellprofiler, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -139,3 +141,13 @@ def test_more_than_65535_objects_arrive(command, drawn_field, tmp_path):
     short.write_text("\n\n".join([head, *chosen]))
     theirs = run(command, short, summary.folder, tmp_path / "out")
     assert float(theirs["Image"][0]["Count_Nuclei"]) == 90_000
+
+
+def test_the_demo_has_as_many_nuclei_in_cellprofiler(command, tmp_path):
+    exported = drain(run_demo(tmp_path / "demo")).exported
+    theirs = run(command, exported.pipeline, exported.folder, tmp_path / "out")
+    stained = tmp_path / "demo" / "stained"
+    ours = [int(read_field(stained, name).nuclei_labels.max()) for name in list_fields(stained)]
+    assert min(ours) > 0
+    assert [float(row["Count_Nuclei"]) for row in theirs["Image"]] == ours
+    assert len(theirs["Nuclei"]) == sum(ours) == exported.n_nuclei
