@@ -32,6 +32,14 @@ def test_a_stack_becomes_stains_nuclei_and_confidence(stack, model) -> None:
         assert field.p_values[name].dtype == np.float32
 
 
+@pytest.mark.parametrize("known", [None, (0.2, 0.2)])
+def test_a_pixel_size_given_by_hand_stays_with_the_result(stack, model, known) -> None:
+    stack = replace(stack, pixel_size_um=known)
+    assert fluorgen.stain(stack, model, device="cpu").pixel_size_um == known
+    field = fluorgen.stain(stack, model, device="cpu", pixel_size_um=0.325)
+    assert field.pixel_size_um == (0.325, 0.325)
+
+
 def test_events_come_in_order_and_end_with_the_field(stack, model) -> None:
     from napari_fluorgen.staining import Planned, TileDone
 

@@ -96,7 +96,7 @@ def stain_field(
     )
     field = StainedField(
         identity=stack.identity,
-        pixel_size_um=stack.pixel_size_um,
+        pixel_size_um=_given(request) or stack.pixel_size_um,
         images=dict(raw.images),
         nuclei_probability=raw.nuclei_probability,
         nuclei_labels=labels,
@@ -182,6 +182,11 @@ def drain(run: Generator[Any, None, Any], progress: Callable[[Any], None] | None
             return stop.value
         if progress is not None:
             progress(event)
+
+
+def _given(request: StainRequest) -> tuple[float, float] | None:
+    size = request.pixel_size_um
+    return None if size is None else (size, size)
 
 
 def _stage(name: str, should_stop: StopCheck | None) -> Stage:
