@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,32 @@ def test_stop_keeps_finished_fields_and_nothing_else(run, plate, tmp_path) -> No
     assert not list(out.rglob(".*"))
     resumed, _ = run(plate.folder, out, resume=True)
     assert (len(resumed.done), len(resumed.skipped)) == (2, 1)
+
+
+def test_resuming_a_killed_run_replaces_what_it_left(run, plate, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(plate.folder, out)
+    whole = contents(out)
+    record = json.loads((out / "run.json").read_text())
+    killed = record["fields"].popitem()[0]
+    (out / "run.json").write_text(json.dumps(record))
+    next(out.glob(f"{killed}*C03.tif")).unlink()
+    resumed, _ = run(plate.folder, out, resume=True)
+    assert (resumed.done, len(resumed.skipped)) == ((killed,), 2)
+    assert contents(out).keys() == whole.keys()
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+def test_damaged_record_is_said_before_any_work(run, stack_file, tmp_path, options) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{")
+    with pytest.raises(InputError, match="run.json"):
+        run(stack_file, tmp_path / "out", **options)
+
+
+def test_results_may_lie_beside_the_plate(run, plate) -> None:
+    summary, _ = run(plate.folder, plate.folder.parent)
+    assert len(summary.done) == 3
 
 
 def test_nothing_found_is_the_readers_reason(run, tmp_path) -> None:

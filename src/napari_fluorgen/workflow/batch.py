@@ -174,11 +174,10 @@ def _check_found(found: FoundFields) -> None:
 def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
     from napari_fluorgen.io import results
 
-    if allowed or not folder.is_dir():
-        return
+    # Read in any case: with a damaged record no field could be finished.
     existing = set(results.list_fields(folder))
     clash = [s.identity.name for s in found.fields if s.identity.name in existing]
-    if clash:
+    if clash and not allowed:
         raise OutputError(
             f"{folder} already holds results of {len(clash)} of these fields (the first is "
             f"'{clash[0]}'): use --overwrite to replace them, --resume to do only the missing "
@@ -188,8 +187,7 @@ def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
 
 def _check_not_the_plate(stack: BrightfieldStack, folder: Path) -> None:
     """Stains carry the names of a plate's own fluorescence files: never write among those."""
-    source = Path(stack.source)
-    if stack.channel_files and folder.resolve() in (source.resolve(), source.resolve().parent):
+    if stack.channel_files and folder.resolve() == Path(stack.source).resolve():
         raise OutputError(
             f"{folder} is the plate's own folder, where stains would take the names of its "
             "fluorescence files: name another folder."
@@ -256,15 +254,16 @@ def _one_field(
     began = time.perf_counter()
     stack = source.open()
     _check_not_the_plate(stack, folder)
-    known = resume and stack.identity.name in results.read_run(folder)
-    if known and _finished(stack, request, folder, model):
+    # A killed run may leave files of a field that the record does not know yet.
+    again = resume and (folder / results.RUN_FILE).is_file()
+    if again and _finished(stack, request, folder, model):
         return FieldSkipped(stack.identity, "already stained with these settings")
     check_disk_space(
         folder, stack.shape[1] * stack.shape[2] * _BYTES_PER_PIXEL, stack.identity.name
     )
     field = yield from stain_field(stack, request, model=model, should_stop=should_stop)
     yield Stage("writing")
-    files = results.write_field(field, folder, format=format, overwrite=overwrite or known)
+    files = results.write_field(field, folder, format=format, overwrite=overwrite or again)
     return FieldWritten(
         identity=stack.identity,
         files=tuple(str(file) for file in files),
