@@ -59,3 +59,18 @@ def test_training_can_be_stopped(config_file, tmp_path):
             progress=lambda stain, step, total, loss: steps.append(step),
             should_stop=lambda: len(steps) == 2,
         )
+
+
+def test_a_finished_run_is_resumed_without_training_again(config_file, tmp_path):
+    from napari_fluorgen.training.run import train_networks
+
+    config = read_config(config_file)
+    first = train_networks(config, tmp_path)
+    steps = []
+    second = train_networks(
+        config, tmp_path, resume=True, progress=lambda stain, step, *_: steps.append(step)
+    )
+    assert steps == []
+    for stain in first:
+        for name, value in first[stain].state_dict().items():
+            assert torch.equal(value, second[stain].state_dict()[name]), (stain, name)

@@ -21,7 +21,8 @@ from napari_fluorgen.training.config import TrainingConfig
 from napari_fluorgen.training.data import Crops, Pair, load_pairs
 from napari_fluorgen.training.modules import StainModule, build_module
 
-logger = logging.getLogger(__name__)
+# Devices and tips; the progress bar says what a user needs.
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 Progress = Callable[[str, int, int, float], None]
 """Called with stain, step, steps and loss."""
