@@ -25,6 +25,12 @@ def test_simulated_fields_are_a_plate_and_called_simulated(tmp_path):
     assert again.exit_code == 1
     assert "exists" in again.stderr
 
+    (tmp_path / "thesis.txt").write_text("years of work")
+    other = _run("-o", tmp_path, "--fields", 1, "--size", 64, "--overwrite")
+    assert other.exit_code == 1
+    assert "other files" in other.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plate", "thesis.txt"]
+
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),

@@ -65,6 +65,28 @@ def test_replaces_a_folder(tmp_path):
     assert names(tmp_path) == ["a.zarr"]
 
 
+def test_overwriting_spares_the_folders_of_others(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with (
+        pytest.raises(OutputError, match="other files"),
+        atomic_path(tmp_path, overwrite=True, own=("rdf.yaml",)),
+    ):
+        raise AssertionError("the block must not run")
+    assert names(tmp_path) == ["thesis.txt"]
+
+
+def test_own_folders_are_replaced_and_empty_ones_taken(tmp_path):
+    target = tmp_path / "model"
+    target.mkdir()
+    for overwrite in (False, True):
+        with atomic_path(target, overwrite, own=("rdf.yaml",)) as temporary:
+            temporary.mkdir()
+            (temporary / "rdf.yaml").write_text(str(overwrite))
+    assert (target / "rdf.yaml").read_text() == "True"
+    with pytest.raises(OutputError, match="exists already"), atomic_path(target, own=("rdf.yaml",)):
+        pass
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [(errno.ENOSPC, "disk is full"), (errno.EACCES, "not writable"), (errno.EROFS, "read-only")],

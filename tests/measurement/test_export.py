@@ -9,7 +9,6 @@ import tifffile
 
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.measurement import export_cellprofiler
-from napari_fluorgen.measurement.export import mask_for_cellprofiler
 from napari_fluorgen.stack import FieldIdentity
 
 
@@ -95,6 +94,14 @@ def test_names_without_an_instrument(drawn_field, tmp_path):
     assert row["Metadata_Field"] == "field_0042"
 
 
+def test_names_that_are_no_file_names(drawn_field, tmp_path):
+    field = replace(drawn_field(), identity=FieldIdentity("day 1/B02: a"), channel_files={})
+    row = _rows(export_cellprofiler([field], tmp_path / "export").load_data)[0]
+    assert row["Image_FileName_Hoechst"] == "day 1_B02_ a_nuclei.tif"
+    assert (tmp_path / "export" / "masks" / "day 1_B02_ a_Nuclei.tif").is_file()
+    assert row["Metadata_Field"] == "day 1/B02: a"
+
+
 def test_an_existing_folder_is_kept_unless_asked(drawn_field, tmp_path):
     folder = tmp_path / "export"
     folder.mkdir()
@@ -133,9 +140,3 @@ def test_a_failure_leaves_nothing(drawn_field, tmp_path, change, words):
     with pytest.raises(InputError, match=words):
         export_cellprofiler(fields, tmp_path / "export")
     assert not list(tmp_path.iterdir())
-
-
-def test_mask_types_that_cellprofiler_reads():
-    few, many = np.zeros((300, 300), np.int64), np.arange(90_000).reshape(300, 300)
-    assert mask_for_cellprofiler(few).dtype == np.uint16
-    assert mask_for_cellprofiler(many).dtype == np.uint32

@@ -142,6 +142,13 @@ def test_nothing_is_overwritten_unless_asked(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["tiny"]
 
 
+def test_overwriting_spares_a_folder_that_is_no_package(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="other files"):
+        make_package(tmp_path, make_spec(), overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 @pytest.mark.parametrize("shape", [(7, 64, 64), (1, 5, 64, 64), (1, 7, 60, 64)])
 def test_refuses_wrong_test_input(tmp_path, shape):
     spec = make_spec()

@@ -174,7 +174,7 @@ def test_resuming_a_killed_run_replaces_what_it_left(run, plate, tmp_path) -> No
 def test_damaged_record_is_said_before_any_work(run, stack_file, tmp_path, options) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text("{")
-    with pytest.raises(InputError, match="run.json"):
+    with pytest.raises(InputError, match=r"run\.json"):
         run(stack_file, tmp_path / "out", **options)
 
 

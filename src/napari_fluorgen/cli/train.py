@@ -34,6 +34,8 @@ def train(
 
     from napari_fluorgen.cli.guard import stop_on_interrupt
     from napari_fluorgen.errors import ConfigError, OutputError
+    from napari_fluorgen.io.atomic import check_replaceable
+    from napari_fluorgen.models.saving import OWN_FILES
     from napari_fluorgen.training.config import read_config
 
     settings = read_config(config)
@@ -47,8 +49,7 @@ def train(
         ) from None
     work = runs / settings.name
     package = folder or work / "package"
-    if package.exists() and not overwrite:
-        raise OutputError(f"{package} exists: name another folder or give --overwrite.")
+    check_replaceable(package, overwrite, OWN_FILES)
     if any(work.glob("*/last.ckpt")) and not (resume or overwrite):
         raise OutputError(
             f"{work} holds checkpoints of an earlier run: give --resume to go on from them or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -62,6 +62,30 @@ def path_exists(path: Path) -> bool:
         raise output_error(path, error) from error
 
 
+def check_replaceable(path: Path, overwrite: bool = False, own: Sequence[str] = ()) -> None:
+    """Refuse early what `atomic_path` with the same arguments would refuse.
+
+    Raises
+    ------
+    OutputError
+        `path` exists and may not be replaced.
+    """
+    if not path_exists(path):
+        return
+    if own and path.is_dir():
+        held = {item.name for item in path.iterdir()}
+        if not held:
+            return
+        if not held.issuperset(own):
+            raise OutputError(
+                f"{path} holds other files than would be written there: choose another folder."
+            )
+    if not overwrite:
+        raise OutputError(
+            f"{path} exists already: choose another name or folder, or ask for overwriting."
+        )
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -70,7 +94,9 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+def atomic_path(
+    path: str | os.PathLike[str], overwrite: bool = False, *, own: Sequence[str] = ()
+) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block succeeds.
 
     The block may make a file or a folder there. It keeps the suffix of `path`, so that writers
@@ -82,6 +108,9 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
         Final file or folder.
     overwrite : bool
         Whether an existing `path` may be replaced.
+    own : sequence of str
+        For a folder: names that it always holds. An existing folder without them is somebody
+        else's and is not replaced even with `overwrite`; an empty one is taken in any case.
 
     Yields
     ------
@@ -91,13 +120,10 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
     Raises
     ------
     OutputError
-        `path` exists and `overwrite` is false, the folder cannot be written, or the disk is full.
+        `path` exists and may not be replaced, the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    if path_exists(path) and not overwrite:
-        raise OutputError(
-            f"{path} exists already: choose another name or folder, or ask for overwriting."
-        )
+    check_replaceable(path, overwrite, own)
     ensure_folder(path.parent)
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"Cannot overwrite {path}: it is read-only; choose another folder.")

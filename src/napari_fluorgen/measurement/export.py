@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fluorgen.errors import InputError, OutputError
+from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.results import file_stem, smallest_labels
 from napari_fluorgen.measurement.field import confidence_columns, field_images, find_objects
 from napari_fluorgen.measurement.names import CONFIDENCE_IMAGE, IMAGE_NAMES, metadata, sequential
 from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM, DropletSettings
@@ -100,9 +101,7 @@ def export_cellprofiler(
     """
     folder = Path(folder)
     settings = droplets or DropletSettings()
-    _refuse_foreign_folder(folder)
-    empty = folder.is_dir() and not any(folder.iterdir())
-    with atomic_path(folder, overwrite or empty) as building:
+    with atomic_path(folder, overwrite, own=(PIPELINE,)) as building:
         building.mkdir()
         writer = _Export(building, settings)
         for field in fields:
@@ -117,14 +116,6 @@ def export_cellprofiler(
         n_nuclei=writer.n_nuclei,
         how_to_open=how_to_open,
     )
-
-
-def _refuse_foreign_folder(folder: Path) -> None:
-    """Keep `overwrite` from deleting a folder that is no earlier export."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PIPELINE).is_file():
-        raise OutputError(
-            f"{folder} holds other files than an export for CellProfiler: choose another folder."
-        )
 
 
 def _how_to_open(folder: Path) -> str:
@@ -151,7 +142,7 @@ class _Export:
 
     def add(self, field: StainedField) -> None:
         """Write the files of one field and its row of the LoadData table."""
-        name = field.identity.name
+        name = file_stem(field.identity)
         images = field_images(field)
         labels = find_objects(field, ("nuclei", "cells", "droplets"), self.settings)
         if not self.rows:
@@ -161,8 +152,8 @@ class _Export:
             counts = np.asarray(field.images[stain])
             if counts.dtype != np.uint16:
                 raise InputError(
-                    f"Field {name}: the {stain} stain is {counts.dtype}, camera counts as uint16 "
-                    "were expected."
+                    f"Field {field.identity.name}: the {stain} stain is {counts.dtype}, camera "
+                    "counts as uint16 were expected."
                 )
             file = field.channel_files.get(stain, f"{name}_{stain}.tif")
             self._image(row, image_name, "images", file, counts, field)
@@ -172,7 +163,8 @@ class _Export:
             self._image(row, CONFIDENCE_IMAGE, "confidence", file, images[CONFIDENCE_IMAGE], field)
         for object_name, mask in labels.items():
             file = f"{name}_{object_name}.tif"
-            self._write("masks", file, mask_for_cellprofiler(mask), field)
+            # int32 and int64 masks read as zero objects in CellProfiler, without a word.
+            self._write("masks", file, smallest_labels(mask), field)
             row[f"Image_ObjectsFileName_{object_name}"] = file
             row[f"Image_ObjectsPathName_{object_name}"] = "masks"
         self.rows.append(row | metadata(field.identity))
@@ -273,12 +265,3 @@ class _Export:
             masks_load_data=MASKS_LOAD_DATA,
         )
         (self.folder / "README.txt").write_text(readme, encoding="utf-8")
-
-
-def mask_for_cellprofiler(labels: NDArray) -> NDArray:
-    """Return labels in a dtype that CellProfiler reads: uint16, or uint32 above 65,535 objects.
-
-    int32 and int64 masks read as zero objects there, without a word.
-    """
-    highest = int(labels.max(initial=0))
-    return labels.astype(np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32)

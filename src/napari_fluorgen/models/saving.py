@@ -19,6 +19,9 @@ from napari_fluorgen.models.spec import ModelSpec
 if TYPE_CHECKING:
     from torch import nn
 
+OWN_FILES = ("rdf.yaml",)
+"""What a folder must hold to be replaced by a package."""
+
 
 def save_package(
     folder: str | Path,
@@ -83,7 +86,7 @@ def save_package(
         )
     with torch.no_grad():
         outputs = combined(torch.from_numpy(x))
-    with atomic_path(folder, overwrite=overwrite) as temporary:
+    with atomic_path(folder, overwrite=overwrite, own=OWN_FILES) as temporary:
         temporary.mkdir()
         np.save(temporary / "input.npy", x)
         for name, output in zip(combined.output_names, outputs, strict=True):

@@ -50,10 +50,10 @@ def write_plate(
     Raises
     ------
     OutputError
-        If the folder exists or cannot be written.
+        If the folder exists, holds something else than such a plate, or cannot be written.
     """
     folder = Path(folder)
-    with atomic_path(folder, overwrite) as temporary:
+    with atomic_path(folder, overwrite, own=("labels", "MeasurementDetail.mrf")) as temporary:
         (temporary / "labels").mkdir(parents=True)
         for index, field in enumerate(fields):
             pixel = (field.pixel_size_um, field.pixel_size_um)
