@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -199,6 +202,35 @@ def test_closing_the_dock_stops_the_work(viewer, qtbot, models):
         dock.deleteLater()
     assert worker.abort_requested
     assert not find_runs(viewer.layers)
+
+
+def test_cancel_in_naparis_activity_dock_is_a_stop(viewer, qtbot, dock):
+    viewer.add_image(make_planes(1, (512, 512)), name="big")
+    dock.controls.tile.setValue(64)
+    dock.start()
+    dock.job._worker.yielded.connect(lambda _event: worker.quit())
+    worker = dock.job._worker
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    assert not find_runs(viewer.layers)
+    assert "Stopped" in dock.done.text()
+
+
+def test_pixels_are_let_go_when_their_layer_is_closed(viewer, qtbot, dock):
+    planes = make_planes(1)
+    gone = weakref.ref(planes)
+    layer = viewer.add_image(planes, name="mine")
+    del planes
+    qtbot.waitUntil(lambda: bool(dock.estimate.text()), timeout=WAIT)
+    dock.start()
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    viewer.layers.remove(layer)
+    del layer
+
+    def freed():
+        gc.collect()
+        return gone() is None
+
+    qtbot.waitUntil(freed, timeout=10_000)
 
 
 def test_the_card_is_one_click_away(qtbot, dock, viewer, stack):

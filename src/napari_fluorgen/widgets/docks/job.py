@@ -64,9 +64,16 @@ class Job(QObject):
         worker.yielded.connect(self._event)
         worker.returned.connect(self._returned)
         worker.finished.connect(self._finished)
-        # Plain Python callables: they still work while Qt takes the dock apart.
-        dock.destroyed.connect(stop.set)
-        dock.destroyed.connect(worker.quit)
+        # Cancel in napari's activity dock is a stop like ours.
+        worker.aborted.connect(stop.set)
+
+        # A plain function: it still works while Qt takes the dock apart.
+        def halt(*_: object) -> None:
+            stop.set()
+            worker.quit()
+
+        self._dock, self._halt = dock, halt
+        dock.destroyed.connect(halt)
         worker.start()
 
     @property
@@ -75,9 +82,11 @@ class Job(QObject):
         return self._stop.is_set()
 
     def cancel(self) -> None:
-        """Stop at the next step; later news is dropped."""
+        """Stop at the next step; later news is dropped.
+
+        The work sees it by ``should_stop`` and ends by itself, so that it frees what it holds.
+        """
         self._stop.set()
-        self._worker.quit()
 
     def _event(self, event: Any) -> None:
         if self._on_event is not None and event is not None and not self.cancelled:
@@ -92,6 +101,8 @@ class Job(QObject):
             self._on_value(outcome.value)
 
     def _finished(self) -> None:
+        # The dock would keep the worker, and with it the pixels it worked on, until it is closed.
+        self._dock.destroyed.disconnect(self._halt)
         if self._on_finished is not None:
             self._on_finished(self.cancelled)
         self.deleteLater()
