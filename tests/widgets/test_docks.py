@@ -73,6 +73,15 @@ def test_rotated_and_transformed_sources_carry_their_results(viewer, stack, resu
     np.testing.assert_allclose(source.data_to_world((0, 12, 34))[1:], corner[1:])
 
 
+def test_sheared_sources_carry_their_results(viewer, stack, result):
+    source = add_stack(viewer, stack)[0]
+    source.shear = (0.0, 0.0, 0.2)
+    labels = add_result(viewer, result, source)[-1]
+    np.testing.assert_allclose(
+        source.data_to_world((0, 12, 34))[1:], labels.data_to_world((12, 34))
+    )
+
+
 def test_load_a_plate_and_click_a_well(viewer, qtbot, plate_folder):
     dock = LoadDock(viewer)
     qtbot.addWidget(dock)

@@ -22,6 +22,7 @@ from napari_fluorgen.widgets.presenters.results import (
     field_of_run,
     file_stem,
     find_runs,
+    layers_of_run,
     sequential,
     stack_of_layer,
 )
@@ -142,6 +143,52 @@ def test_layers_with_more_axes_are_refused():
 )
 def test_names_become_file_stems(name, stem):
     assert file_stem(name) == stem
+
+
+def as_napari(stack, **changes):
+    """A stack in a napari layer, as the presenters look at it."""
+    (spec, *_) = stack_layers(stack)
+    plain = {"rotate": np.eye(3), "shear": np.zeros(3), "source": SimpleNamespace(path=None)}
+    plain |= {"affine": SimpleNamespace(affine_matrix=np.eye(4)), "ndim": 3, "data": spec.data}
+    return SimpleNamespace(**(plain | spec.kwargs | changes))
+
+
+def test_planes_keep_the_heights_of_the_file(stack):
+    assert stack_of_layer(as_napari(stack)).z_um == stack.z_um
+
+
+def test_a_step_corrected_in_the_layer_controls_counts(stack):
+    corrected = stack_of_layer(as_napari(stack, scale=(1.0, 0.5, 0.5)))
+    assert corrected.pixel_size_um == (0.5, 0.5)
+    np.testing.assert_allclose(np.diff(corrected.z_um), 1.0)
+
+
+def test_a_layer_that_lost_planes_can_still_be_stained(stack):
+    assert len(stack_of_layer(as_napari(stack, data=stack.data[:5])).z_um) == 5
+
+
+def test_a_duplicated_layer_does_not_replace_the_result(result, stack):
+    layers = as_layers(result_layers(result, Spatial.of_stack(stack).plane(), run="r"))
+    copy = SimpleNamespace(**vars(layers[-1]))
+    (run,) = find_runs([*layers, copy])
+    assert run.layers["nuclei labels"] is layers[-1]
+
+
+def test_everything_that_belongs_to_a_run_is_found(result, stack):
+    layers = as_layers(result_layers(result, Spatial.of_stack(stack).plane(), run="r"))
+    more = [
+        SimpleNamespace(metadata={KEY: {link: key}})
+        for key in ("r", "other")
+        for link in ("regions_of", "objects_of")
+    ]
+    foreign = SimpleNamespace(metadata={})
+    assert layers_of_run([*layers, *more, foreign], "r") == [*layers, *more[:2]]
+
+
+def test_labels_painted_with_a_huge_number_cost_no_huge_table():
+    labels = np.array([[0, 4_000_000_000], [7, 0]], np.uint32)
+    np.testing.assert_array_equal(sequential(labels), [[0, 2], [1, 0]])
+    assert sequential(labels).dtype == np.uint32
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60))

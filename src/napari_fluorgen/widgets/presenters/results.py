@@ -58,7 +58,8 @@ def find_runs(layers: Iterable[Any]) -> list[Run]:
     for layer in layers:
         record = record_of(layer.metadata)
         if "run" in record:
-            groups.setdefault(record["run"], {})[record["role"]] = layer
+            # A layer that the user duplicated has the same record: the first one stays the result.
+            groups.setdefault(record["run"], {}).setdefault(record["role"], layer)
     runs = [
         Run(key, found[LABELS].name.replace(" nuclei outlines", ""), found)
         for key, found in groups.items()
@@ -107,15 +108,24 @@ def field_of_run(run: Run) -> StainedField:
     )
 
 
+def layers_of_run(layers: Iterable[Any], key: str) -> list[Any]:
+    """Gather every layer that belongs to a run: its result, its map and its measured objects."""
+    links = ("run", "regions_of", "objects_of")
+    return [x for x in layers if key in (record_of(x.metadata).get(link) for link in links)]
+
+
 def sequential(labels: np.ndarray) -> np.ndarray:
     """Number labels 1, 2, 3 ... without gaps, in the order of their old numbers."""
-    present = np.unique(labels)
-    present = present[present > 0]
-    if present.size == 0 or present[-1] == present.size:
+    largest = int(labels.max(initial=0))
+    if largest > labels.size:  # painted with a huge number: too long for a table of all labels
+        present, places = np.unique(labels, return_inverse=True)
+        return np.cumsum(present > 0, dtype=np.uint32)[places].reshape(labels.shape)
+    used = np.zeros(largest + 1, dtype=bool)
+    used[labels] = True
+    used[0] = False
+    if used[1:].all():
         return labels.astype(np.uint32, copy=False)
-    lookup = np.zeros(int(present[-1]) + 1, dtype=np.uint32)
-    lookup[present] = np.arange(1, present.size + 1)
-    return lookup[labels]
+    return np.cumsum(used, dtype=np.uint32)[labels]
 
 
 def is_stack_layer(layer: Any) -> bool:
@@ -132,8 +142,8 @@ def is_stack_layer(layer: Any) -> bool:
 def stack_of_layer(layer: Any) -> BrightfieldStack:
     """Make a `BrightfieldStack` of an image layer, whoever loaded it.
 
-    Pixel size and plane positions come from the reader's record where there is one, else from
-    the layer's scale when its units are lengths.
+    Pixel size and plane positions come from the layer's scale when its units are lengths, so that
+    what the user corrects in the layer's controls counts; else from the reader's record.
 
     Raises
     ------
@@ -148,16 +158,26 @@ def stack_of_layer(layer: Any) -> BrightfieldStack:
         )
     record = record_of(layer.metadata)
     spatial = Spatial.of_layer(layer)
-    # A pixel size that the user corrected in the layer's controls wins over the file's.
     pixel_size = spatial.pixel_size_um() or record.get("pixel_size_um")
     return BrightfieldStack(
         data=data,
         identity=identity_of(record, file_stem(layer.name)),
         pixel_size_um=pixel_size,
-        z_um=record["z_um"] if record.get("z_um") else spatial.z_um(data.shape[0]),
+        z_um=_positions(record.get("z_um"), spatial.z_um(data.shape[0]), data.shape[0]),
         source=str(record.get("source") or getattr(layer.source, "path", None) or layer.name),
         channel_files=dict(record.get("channel_files") or {}),
     )
+
+
+def _positions(
+    recorded: tuple[float, ...] | None, shown: tuple[float, ...] | None, planes: int
+) -> tuple[float, ...] | None:
+    """Heights of the planes: the exact ones of the file, unless the layer was changed since."""
+    if recorded is None or len(recorded) != planes:
+        return shown
+    if shown is not None and not np.allclose(np.diff(recorded), np.diff(shown), rtol=0.06):
+        return shown
+    return recorded
 
 
 def file_stem(name: str) -> str:

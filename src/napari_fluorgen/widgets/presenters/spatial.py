@@ -14,6 +14,7 @@ _TO_UM = {
     "m": 1e6,
     "meter": 1e6,
     "metre": 1e6,
+    "centimeter": 1e4,
     "millimeter": 1e3,
     "mm": 1e3,
     "micrometer": 1.0,
@@ -38,8 +39,8 @@ class Spatial:
         ``"micrometer"`` or ``"pixel"``, one an axis.
     axis_labels : tuple of str
         Names of the axes, ``("z", "y", "x")`` or the last of them.
-    rotate, affine : ndarray or None
-        Rotation matrix and further affine matrix where the source layer has them.
+    rotate, shear, affine : ndarray or None
+        Rotation matrix, shear and further affine matrix where the source layer has them.
     """
 
     scale: tuple[float, ...]
@@ -47,6 +48,7 @@ class Spatial:
     units: tuple[str, ...]
     axis_labels: tuple[str, ...]
     rotate: Any = None
+    shear: Any = None
     affine: Any = None
 
     @classmethod
@@ -73,6 +75,7 @@ class Spatial:
         """Copy the grid of a napari layer."""
         identity = np.eye(layer.ndim)
         rotate = np.asarray(layer.rotate)
+        shear = np.asarray(layer.shear)
         affine = np.asarray(layer.affine.affine_matrix)
         return cls(
             scale=tuple(map(float, layer.scale)),
@@ -80,6 +83,7 @@ class Spatial:
             units=tuple(str(unit) for unit in layer.units),
             axis_labels=tuple(layer.axis_labels),
             rotate=None if np.allclose(rotate, identity) else rotate,
+            shear=None if np.allclose(shear, 0) else shear,
             affine=None if np.allclose(affine, np.eye(layer.ndim + 1)) else affine,
         )
 
@@ -96,6 +100,8 @@ class Spatial:
             units=self.units[-2:],
             axis_labels=self.axis_labels[-2:],
             rotate=None if self.rotate is None else np.asarray(self.rotate)[-2:, -2:],
+            # napari lists the upper triangle by rows: the last entry is that of y and x.
+            shear=None if self.shear is None else np.asarray(self.shear)[-1:],
             affine=affine,
         )
 
@@ -109,6 +115,8 @@ class Spatial:
         }
         if self.rotate is not None:
             keywords["rotate"] = self.rotate
+        if self.shear is not None:
+            keywords["shear"] = self.shear
         if self.affine is not None:
             keywords["affine"] = self.affine
         return keywords
