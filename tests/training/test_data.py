@@ -1,12 +1,14 @@
 import itertools
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from napari_fluorgen.errors import InputError
+from napari_fluorgen.io import read_plate
 from napari_fluorgen.models import BackgroundScaling, StainRange
-from napari_fluorgen.training.data import Crops, Pair, load_pairs
+from napari_fluorgen.training.data import Crops, Pair, load_pairs, make_pair
 
 OUTPUTS = {
     stain: StainRange(minimum=0, maximum=20000) for stain in ("nuclei", "lipids", "cytoplasm")
@@ -80,6 +82,35 @@ def test_a_missing_stain_and_missing_labels_are_named(pairs_folder, tmp_path):
     shutil.rmtree(folder / "labels")
     with pytest.raises(InputError, match=r"labels.*missing"):
         load_pairs(folder, BackgroundScaling(), OUTPUTS, 0.325)
+
+
+def test_damaged_labels_and_other_planes_are_named(pairs_folder, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(pairs_folder, folder)
+    labels = next((folder / "labels").glob("*.tif"))
+    with pytest.raises(InputError, match=r"7 brightfield planes; the networks take 5"):
+        load_pairs(folder, BackgroundScaling(), OUTPUTS, 0.325, 5)
+    labels.write_bytes(labels.read_bytes()[:100])
+    with pytest.raises(InputError, match=labels.name):
+        load_pairs(folder, BackgroundScaling(), OUTPUTS, 0.325)
+    for plane in folder.glob("*Z03C04.tif"):
+        plane.unlink()
+    for plane in folder.glob("*F001*Z04C04.tif"):
+        plane.unlink()
+    for plane in folder.glob("*F002*Z05C04.tif"):
+        plane.unlink()
+    with pytest.raises(InputError, match="no field with all its planes"):
+        load_pairs(folder, BackgroundScaling(), OUTPUTS, 0.325)
+
+
+def test_planes_ascend_in_whatever_order_they_were_taken(pairs_folder):
+    stack = next(iter(read_plate(pairs_folder)))
+    turned = replace(stack, data=stack.data[::-1], z_um=stack.z_um[::-1])
+    labels = np.zeros(stack.shape[1:], np.uint32)
+    pairs = [
+        make_pair(each, labels, BackgroundScaling(), OUTPUTS, 0.325) for each in (stack, turned)
+    ]
+    np.testing.assert_array_equal(pairs[0].planes, pairs[1].planes)
 
 
 def test_pairs_of_another_pixel_size_are_refused(pairs_folder):

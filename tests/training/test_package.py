@@ -6,9 +6,9 @@ import torch
 from typer.testing import CliRunner
 
 from napari_fluorgen.cli.app import app
-from napari_fluorgen.errors import Cancelled
+from napari_fluorgen.errors import Cancelled, InputError
 from napari_fluorgen.models import load_model
-from napari_fluorgen.training.config import read_config
+from napari_fluorgen.training.config import TrainingConfig, read_config
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
@@ -74,3 +74,28 @@ def test_a_finished_run_is_resumed_without_training_again(config_file, tmp_path)
     for stain in first:
         for name, value in first[stain].state_dict().items():
             assert torch.equal(value, second[stain].state_dict()[name]), (stain, name)
+
+
+def test_a_bad_calibration_folder_is_said_before_training(settings, tmp_path):
+    from napari_fluorgen.training.run import train_networks
+
+    settings["data"]["calibration"] = str(tmp_path / "nowhere")
+    steps = []
+    with pytest.raises(InputError, match="nowhere"):
+        train_networks(
+            TrainingConfig.model_validate(settings),
+            tmp_path / "runs",
+            progress=lambda stain, step, total, loss: steps.append(step),
+        )
+    assert not steps
+
+
+def test_starting_again_forgets_the_checkpoints_of_an_older_run(config_file, tmp_path):
+    from napari_fluorgen.training.run import train_networks
+
+    older = tmp_path / "lipids" / "last.ckpt"
+    older.parent.mkdir()
+    older.write_bytes(b"of an older run")
+    with pytest.raises(Cancelled):
+        train_networks(read_config(config_file), tmp_path, should_stop=lambda: True)
+    assert not older.exists()

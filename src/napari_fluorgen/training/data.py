@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch.utils.data import IterableDataset
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io import read_plate
-from napari_fluorgen.io.results import file_stem
+from napari_fluorgen.io.results import file_stem, read_tiff
 from napari_fluorgen.models import BackgroundScaling, StainRange
 from napari_fluorgen.stack import STAINS, BrightfieldStack
 from napari_fluorgen.staining.background import estimate_background
@@ -49,6 +48,7 @@ def load_pairs(
     scaling: BackgroundScaling,
     outputs: dict[str, StainRange],
     pixel_size_um: float,
+    planes: int = 7,
 ) -> list[Pair]:
     """Read all fields of a plate folder with their true stains and nuclei labels.
 
@@ -62,16 +62,22 @@ def load_pairs(
         Range of each stain.
     pixel_size_um : float
         Pixel size of the model; pairs must have it.
+    planes : int
+        Brightfield planes that the networks take.
 
     Raises
     ------
     InputError
-        If a stain or the labels of a field are missing, or differ in shape.
+        If there is no complete field, or a stain or the labels of one are missing or damaged, or
+        differ in shape.
     """
-    return [
-        make_pair(stack, _read_labels(Path(folder), stack), scaling, outputs, pixel_size_um)
+    pairs = [
+        make_pair(stack, _read_labels(Path(folder), stack), scaling, outputs, pixel_size_um, planes)
         for stack in read_plate(folder)
     ]
+    if not pairs:
+        raise InputError(f"{folder} has no field with all its planes; pairs need at least one.")
+    return pairs
 
 
 def make_pair(
@@ -80,13 +86,14 @@ def make_pair(
     scaling: BackgroundScaling,
     outputs: dict[str, StainRange],
     pixel_size_um: float,
+    planes: int = 7,
 ) -> Pair:
-    """Scale one field for the networks.
+    """Scale one field for the networks; planes ascend, as in staining, where heights are known.
 
     Raises
     ------
     InputError
-        If a stain is missing, or pixel sizes or shapes do not agree.
+        If a stain is missing, or pixel sizes, planes or shapes do not agree.
     """
     name = stack.identity.name
     pixel = stack.pixel_size_um
@@ -96,11 +103,18 @@ def make_pair(
             "train a model of the images' own pixel size."
         )
     data = np.asarray(stack.data)
-    _, height, width = data.shape
+    count, height, width = data.shape
+    if count != planes:
+        raise InputError(
+            f"{name} has {count} brightfield planes; the networks take {planes}, so give pairs "
+            "with as many."
+        )
+    if stack.z_um is not None:
+        data = data[np.argsort(stack.z_um)]
     whole = slice(0, height), slice(0, width)
-    planes = estimate_background(data, pixel_size_um).divide(data, *whole)
-    planes -= 1
-    planes *= scaling.gain
+    scaled = estimate_background(data, pixel_size_um).divide(data, *whole)
+    scaled -= 1
+    scaled *= scaling.gain
     stains = {}
     for stain in STAINS:
         if stain not in stack.truth:
@@ -112,14 +126,14 @@ def make_pair(
                 f"{labels.shape}; a pair needs one shape."
             )
         stains[stain] = outputs[stain].from_counts(truth).clip(0, 1)
-    return Pair(planes, stains, labels.astype(np.uint32), name)
+    return Pair(scaled, stains, labels.astype(np.uint32), name)
 
 
 def _read_labels(folder: Path, stack: BrightfieldStack) -> NDArray[Any]:
     path = folder / "labels" / f"{file_stem(stack.identity)}_nuclei.tif"
     if not path.is_file():
         raise InputError(f"{path} is missing; training needs a label image of the true nuclei.")
-    return np.asarray(tifffile.imread(path))
+    return read_tiff(path)
 
 
 class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):

@@ -47,14 +47,11 @@ def write_package(
     Path
         The package's folder.
     """
-    validation = load_pairs(
-        config.data.validation, config.input, config.outputs, config.pixel_size_um
-    )
+    scale = config.input, config.outputs, config.pixel_size_um, len(config.z_um)
+    validation = load_pairs(config.data.validation, *scale)
     calibration = None
     if config.data.calibration is not None:
-        pairs = load_pairs(
-            config.data.calibration, config.input, config.outputs, config.pixel_size_um
-        )
+        pairs = load_pairs(config.data.calibration, *scale)
         calibration = calibrate(nuclei_probabilities(networks["nuclei"], pairs)).to_arrays()
     correlations = correlation(networks, validation)
     spec = ModelSpec(
@@ -82,13 +79,14 @@ def write_package(
         },
         simulated=config.simulated,
     )
-    test_input = validation[0].planes[None, :, :_TEST_SIZE, :_TEST_SIZE]
+    planes = validation[0].planes
+    rows, columns = (min(n, _TEST_SIZE) // spec.divisor * spec.divisor for n in planes.shape[1:])
     return save_package(
         folder,
         spec,
         networks,
         calibration=calibration,
-        test_input=test_input,
+        test_input=planes[None, :, :rows, :columns],
         card=model_card(config, correlations, calibration),
         overwrite=overwrite,
     )
@@ -130,7 +128,7 @@ def recalibrate(
             f"{spec.name} scales its input by fixed ranges; calibration needs a model that scales "
             "brightfield by its background."
         )
-    loaded = load_pairs(pairs, spec.input, spec.outputs, spec.pixel_size_um)
+    loaded = load_pairs(pairs, spec.input, spec.outputs, spec.pixel_size_um, spec.planes)
     calibration = calibrate(nuclei_probabilities(model.network("nuclei"), loaded))
     path = save_package(
         folder,

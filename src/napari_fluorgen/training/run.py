@@ -100,10 +100,17 @@ def train_networks(
         If `should_stop` said so; checkpoints stay.
     """
     folder = Path(folder)
-    pairs = {
-        part: load_pairs(path, config.input, config.outputs, config.pixel_size_um)
-        for part, path in (("train", config.data.train), ("validation", config.data.validation))
-    }
+
+    def load(path: Path) -> list[Pair]:
+        planes = len(config.z_um)
+        return load_pairs(path, config.input, config.outputs, config.pixel_size_um, planes)
+
+    if config.data.calibration is not None:
+        load(config.data.calibration)  # read at the end: say now what is wrong with it
+    pairs = {"train": load(config.data.train), "validation": load(config.data.validation)}
+    if not resume:  # else a later resume would take what an older run left for finished
+        for stain in STAINS:
+            (folder / stain / "last.ckpt").unlink(missing_ok=True)
     networks = {}
     for stain in STAINS:
         report = _Report(stain, progress, should_stop)
@@ -139,7 +146,12 @@ def _train_one(
         max_steps=settings.steps,
         val_check_interval=every,
         gradient_clip_val=1.0,
-        callbacks=[ModelCheckpoint(folder, save_last=True, every_n_train_steps=every), report],
+        callbacks=[
+            ModelCheckpoint(
+                folder, save_last=True, every_n_train_steps=every, enable_version_counter=False
+            ),
+            report,
+        ],
         logger=CSVLogger(folder, name="", version=""),
         log_every_n_steps=10,
         num_sanity_val_steps=0,
