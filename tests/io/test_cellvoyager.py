@@ -297,3 +297,11 @@ def test_a_real_plate(shared):
     assert stack.pixel_size_um == (0.325, 0.325)
     assert stack.z_um == (0, 3, 6, 9)
     assert not np.asarray(stack.data[0]).any()  # its pixels are blank
+
+
+def test_where_no_field_is_whole_the_missing_planes_are_the_reason(tmp_path):
+    folder = write_plate(tmp_path / "plate", wells=("B02",), sites=(1,), stains=False)
+    (folder / "MeasurementData.mlf").write_text("damaged")
+    (folder / name_of("B02", 1, 4)).unlink()
+    with pytest.raises(InputError, match="planes Z04 are missing"):
+        read_stack(folder)

@@ -140,3 +140,13 @@ def test_results_are_not_mistaken_for_stacks(tmp_path):
     (path,) = write_field(field, tmp_path, format="ome-zarr")
     with pytest.raises(InputError, match="c = 3"):
         read_stack(path)
+
+
+@pytest.mark.parametrize("wells", [[{}], "none", [{"path": 5}], [{"path": "A"}], 3])
+def test_damaged_plate_metadata_is_one_problem(tmp_path, wells):
+    group = zarr.create_group(tmp_path / "p.zarr", zarr_format=3)
+    group.attrs["ome"] = {"version": "0.5", "plate": {"wells": wells}}
+    found = find_fields(tmp_path / "p.zarr")
+    assert not found.fields
+    assert len(found.problems) == 1
+    assert "p.zarr" in found.problems[0]

@@ -34,6 +34,24 @@ def test_folder_of_stacks(tmp_path):
         read_stack(tmp_path)
 
 
+def test_numbers_of_shared_names_are_free(tmp_path):
+    for name in ("1/a.tif", "2/a.tif", "3/a_2.tif", "4/a.tif"):
+        save(tmp_path / name)
+    found = find_fields([*sorted(tmp_path.iterdir()), tmp_path / "1"])
+    assert [source.identity.name for source in found.fields] == ["a", "a_3", "a_2", "a_4"]
+    assert [source.open().identity.name for source in found.fields] == ["a", "a_3", "a_2", "a_4"]
+
+
+def test_plates_beside_stacks_are_said_to_be_left_out(tmp_path):
+    save(tmp_path / "a.tif")
+    save(tmp_path / "plate" / "P_B02_T0001F001L01A04Z01C04.tif", STACK[0])
+    save(tmp_path / "masks" / "a.tif", STACK[0])
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["a"]
+    assert len(found.problems) == 1
+    assert "left out, folders beside images: plate;" in found.problems[0]
+
+
 def test_folder_with_one_stack(tmp_path):
     save(tmp_path / "only.tif")
     stack = read_stack(tmp_path)

@@ -119,7 +119,8 @@ def read_plate(folder: str | os.PathLike[str], *, brightfield_channel: int | Non
     notes = list(metadata.notes)
     channel = _brightfield(folder, parsed.values(), metadata, brightfield_channel, notes)
     fields = _group(folder, parsed, channel, metadata)
-    notes += [entry.describe_missing() for entry in fields if entry.missing]
+    # First what is missing: where no field is whole, the first note says why.
+    notes[:0] = [entry.describe_missing() for entry in fields if entry.missing]
     numbers = {n for entry in fields for n in (*entry.plane_numbers, *entry.missing)}
     if absent := sorted(set(range(1, max(numbers))) - numbers):
         notes.append(f"No field has {', '.join(f'Z{n:02d}' for n in absent)}.")

@@ -80,16 +80,27 @@ def find_images(path: Path) -> list[tuple[Path, FieldIdentity]]:
             f"{path} is a Zarr folder without NGFF image metadata: expected OME-Zarr 0.4 or 0.5; "
             "export it again as OME-Zarr or OME-TIFF."
         )
-    plate = str(metadata["plate"].get("name") or field_name(path))
+    try:
+        found = _plate_images(path, metadata["plate"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} has damaged NGFF plate metadata ({type(error).__name__}: {error}): expected "
+            "wells with their images; export it again as OME-Zarr."
+        ) from error
+    return sorted(found, key=lambda item: natural_key(item[1].name))
+
+
+def _plate_images(path: Path, metadata: dict[str, Any]) -> list[tuple[Path, FieldIdentity]]:
+    plate = str(metadata.get("name") or field_name(path))
     found = []
-    for well in metadata["plate"].get("wells", []):
+    for well in metadata.get("wells", []):
         row, column = str(well["path"]).split("/")[:2]
         name = f"{row}{int(column):02d}" if column.isdigit() else f"{row}{column}"
         images = _attributes(path / well["path"]).get("well", {}).get("images", [])
         for site, image in enumerate(images, start=1):
             identity = FieldIdentity(f"{plate}_{name}_F{site:03d}", plate, name, site)
             found.append((path / well["path"] / str(image["path"]), identity))
-    return sorted(found, key=lambda item: natural_key(item[1].name))
+    return found
 
 
 def read_image(path: Path) -> BrightfieldStack:

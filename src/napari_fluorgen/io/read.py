@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from napari_fluorgen.errors import InputError
@@ -178,6 +179,12 @@ def _in_folder(folder: Path, problems: list[str], depth: int) -> list[FieldSourc
     children = sorted(_children(folder), key=lambda path: natural_key(path.name))
     files = [path for path in children if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if files:
+        beside = [path.name for path in children if is_ome_zarr(path) or is_plate_folder(path)]
+        if beside:
+            problems.append(
+                f"{folder}: left out, folders beside images: {some_names(beside)}; name them to "
+                "read them too."
+            )
         return _loose_files(folder, files, problems)
     sources: list[FieldSource] = []
     if depth:
@@ -279,18 +286,27 @@ def _source(entry: FieldEntry) -> FieldSource:
 def _unique(sources: Iterable[FieldSource]) -> list[FieldSource]:
     """Drop fields that were given twice; number names that several fields share."""
     seen: dict[str, list[FieldSource]] = {}
+    given = [source for source in sources if not _known(source, seen)]
+    taken = set(seen)
     kept = []
-    for source in sources:
+    for source in given:
         name = source.identity.name
-        same = seen.setdefault(name, [])
-        if any(_same(source, other) for other in same):
-            continue
-        same.append(source)
-        if len(same) > 1:
-            identity = replace(source.identity, name=f"{name}_{len(same)}")
+        if source is not seen[name][0]:
+            numbers = (number for number in count(2) if f"{name}_{number}" not in taken)
+            identity = replace(source.identity, name=f"{name}_{next(numbers)}")
+            taken.add(identity.name)
             source = FieldSource(identity, partial(_renamed, source.open, identity))
         kept.append(source)
     return kept
+
+
+def _known(source: FieldSource, seen: dict[str, list[FieldSource]]) -> bool:
+    """Whether a field was seen before; it is then."""
+    same = seen.setdefault(source.identity.name, [])
+    if any(_same(source, other) for other in same):
+        return True
+    same.append(source)
+    return False
 
 
 def _same(a: FieldSource, b: FieldSource) -> bool:
