@@ -35,6 +35,7 @@ def run(error: BaseException | None, *options: str):
         (KeyboardInterrupt(), "Error: Stopped by the user."),
         (OSError(errno.ENOSPC, "No space", "/d/x.tif"), "the disk is full"),
         (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (OSError(errno.EACCES, "Permission denied", "/d/x.yaml"), "x.yaml cannot be used"),
         (MemoryError(), "memory"),
         (ValueError("odd"), "A fault in fluorgen, ValueError: odd."),
     ],

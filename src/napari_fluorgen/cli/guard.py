@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -15,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_fluorgen.cli import output
-from napari_fluorgen.errors import FluorgenError, OutputError
+from napari_fluorgen.errors import FluorgenError
 
 DEBUG = "FLUORGEN_DEBUG"
 
@@ -81,8 +82,13 @@ def _sentence_of(error: OSError) -> str:
 
     if error.filename is None:
         return f"The system refused: {error.strerror or error}."
-    known: OutputError = output_error(error.filename, error)
-    return str(known)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return str(output_error(error.filename, error))
+    # It may have been read as well as written.
+    return (
+        f"{error.filename} cannot be used ({error.strerror or error}): check that it is there and "
+        "that you have the permission."
+    )
 
 
 def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from napari_fluorgen.cli import options, output
-from napari_fluorgen.errors import InputError
 
 
 def stain(
@@ -38,6 +37,7 @@ def stain(
     from napari_fluorgen.cli.guard import stop_on_interrupt
     from napari_fluorgen.cli.progress import run_progress
     from napari_fluorgen.io import find_fields
+    from napari_fluorgen.io.files import check_reachable
     from napari_fluorgen.workflow import StainRequest, drain, stain_batch
 
     request = StainRequest.build(
@@ -50,8 +50,7 @@ def stain(
         tile_px=tile,
     )
     for path in inputs:
-        if not path.exists():
-            raise InputError(f"{path} does not exist: name stacks, folders of planes or plates.")
+        check_reachable(path)
     found = find_fields(inputs)
     with run_progress() as progress, stop_on_interrupt() as should_stop:
         for problem in found.problems if found.fields else found.problems[1:]:
