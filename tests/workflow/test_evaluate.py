@@ -38,7 +38,14 @@ def test_perfect_prediction_scores_perfectly(plate) -> None:
     assert all(score.pearson == pytest.approx(1) for score in evaluation.stains.stains.values())
     assert evaluation.nuclei.f1 == 1
     assert evaluation.nuclei.tp == 6
-    assert evaluation.missing == ()
+    assert evaluation.missing == evaluation.unpredicted == ()
+
+
+def test_fields_that_were_not_predicted_are_named(plate) -> None:
+    fields = perfect(plate)
+    record = evaluate_fields(fields[1:], find_stains(plate.folder)).to_record()
+    assert record["unpredicted"] == [fields[0].name]
+    assert record["fields"] == [field.name for field in fields[1:]]
 
 
 def test_offset_gives_the_error_of_its_definition(plate) -> None:

@@ -44,6 +44,11 @@ def evaluate(
             f"{len(evaluation.missing)} predicted fields have no true stain and are left out, "
             f"the first is {evaluation.missing[0]}."
         )
+    if evaluation.unpredicted:
+        output.warn(
+            f"{len(evaluation.unpredicted)} fields with true stains have no prediction and are not "
+            f"in the scores, the first is {evaluation.unpredicted[0]}."
+        )
     if json:
         record = {"command": "evaluate", "status": "done", "output": str(scores)}
         output.finish(record | evaluation.to_record() | {"files": [str(file) for file in files]})

@@ -36,12 +36,15 @@ class Evaluation:
         Names of the fields compared.
     missing : tuple of str
         Predicted fields without a truth.
+    unpredicted : tuple of str
+        True fields without a prediction: they are not in the scores.
     """
 
     stains: FieldScores
     nuclei: MatchScores | None
     fields: tuple[str, ...]
     missing: tuple[str, ...]
+    unpredicted: tuple[str, ...]
 
     def to_record(self) -> dict[str, Any]:
         """Return the scores as JSON-ready values; what is undefined is None."""
@@ -63,6 +66,7 @@ class Evaluation:
             "nuclei": nuclei,
             "fields": list(self.fields),
             "missing": list(self.missing),
+            "unpredicted": list(self.unpredicted),
         }
 
 
@@ -100,6 +104,7 @@ def evaluate_fields(
         pool_scores(matches) if matches else None,
         tuple(names),
         tuple(missing),
+        tuple(name for name in truths if name not in names),
     )
 
 
