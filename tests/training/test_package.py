@@ -34,7 +34,10 @@ def test_training_ends_in_a_package_that_loads(config_file, tmp_path):
         app, ["calibrate", str(package), "--pairs", pairs, "-o", str(calibrated)]
     )
     assert done.exit_code == 0, done.output
-    assert load_model(calibrated).digest is not None
+    assert load_model(calibrated).digest == model.digest
+    assert load_model(calibrated).license_id == model.license_id == "BSD-3-Clause"
+    assert load_model(calibrated).card.splitlines()[0] == model.card.splitlines()[0]
+    assert "again on 2 fields of" in load_model(calibrated).card
     np.testing.assert_array_equal(load_model(calibrated).test_tensors()[0], model.test_tensors()[0])
 
 

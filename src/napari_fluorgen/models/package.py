@@ -64,6 +64,11 @@ class Model:
         """The model card, Markdown."""
         return self._checked_file("README.md", verify=False).read_text(encoding="utf-8")
 
+    @property
+    def license_id(self) -> str:
+        """SPDX identifier of the weights' licence, that of this package where none is named."""
+        return str(self._record.get("license") or "BSD-3-Clause")
+
     @cached_property
     def calibration(self) -> dict[str, Any] | None:
         """Conformal calibration: sorted scores by class and ``"meta"``, or None."""

@@ -20,6 +20,11 @@ from napari_fluorgen.training.config import TrainingConfig
 from napari_fluorgen.training.data import Pair, load_pairs
 
 _TEST_SIZE = 128
+_CALIBRATED = (
+    "Confidence maps are calibrated on fields that were used for nothing else; their "
+    "guarantee holds for fields like these only."
+)
+_UNCALIBRATED = "The model is not calibrated: it gives no confidence maps."
 
 
 def write_package(
@@ -136,8 +141,12 @@ def recalibrate(
         model.networks(),
         calibration=calibration.to_arrays(),
         test_input=model.test_tensors()[0],
-        card=model.card,
+        card=(
+            f"{model.card.replace(_UNCALIBRATED, _CALIBRATED).rstrip()}\n\n# Calibration\n\n"
+            f"Calibrated again on {len(loaded)} fields of {Path(pairs).resolve().name}.\n"
+        ),
         overwrite=overwrite,
+        license_id=model.license_id,
     )
     return path, calibration.meta
 
@@ -190,12 +199,7 @@ def model_card(
         if config.simulated
         else "Check its results against a real stain of your own cells before you rely on them."
     )
-    confidence = (
-        "Confidence maps are calibrated on fields that were used for nothing else; their "
-        "guarantee holds for fields like these only."
-        if calibration is not None
-        else "The model is not calibrated: it gives no confidence maps."
-    )
+    confidence = _UNCALIBRATED if calibration is None else _CALIBRATED
     return f"""Trained on {data}: {config.description}.
 
 # {config.name} {config.version}
