@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -95,11 +95,6 @@ def simulate_field(
         stains=stains,
         nuclei_labels=_sequential(labels),
     )
-
-
-def with_optics(preset: Preset, **changes: float | tuple[float, ...]) -> Preset:
-    """Return the preset with some of its optics changed, for studies of robustness."""
-    return replace(preset, optics=replace(preset.optics, **changes))  # type: ignore[arg-type]
 
 
 def _fast_length(n: int) -> int:
