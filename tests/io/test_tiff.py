@@ -241,3 +241,16 @@ def test_a_page_list_that_ends_early(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"truncated|cannot be read"):
         read_stack(path)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_stack_saved_plane_by_plane_is_one_stack(tmp_path, compression):
+    planes = np.random.default_rng(4).integers(0, 65536, (7, 20, 30)).astype(np.uint16)
+    path = tmp_path / "loop.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for plane in planes:
+            writer.write(plane, compression=compression, contiguous=False)
+    stack = read_stack(path)
+    np.testing.assert_array_equal(np.asarray(stack.data), planes)
+    np.testing.assert_array_equal(stack.data[3, 5:9, 2:7], planes[3, 5:9, 2:7])
+    assert stack.notes == ()

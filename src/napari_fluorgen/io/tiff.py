@@ -52,6 +52,7 @@ class TiffPlane:
     dtype: np.dtype[Any]
     offset: int | None = None
     stored: str = ""
+    series: int = 0
 
     @property
     def windowed(self) -> bool:
@@ -72,7 +73,7 @@ class TiffPlane:
 
     def _decoded(self) -> NDArray[Any]:
         with tifffile.TiffFile(self.path) as tif:
-            block: NDArray[Any] = tif.asarray(key=self.index, series=0)
+            block: NDArray[Any] = tif.asarray(key=self.index, series=self.series)
         return block.reshape(self.shape)
 
 
@@ -109,8 +110,9 @@ def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
     if not tif.series:
         raise unreadable(path, ValueError("it holds no image"))
     series = tif.series[0]
-    notes = _check_series(path, tif)
-    count = _plane_count(path, series, notes)
+    loose = _is_plane_by_plane(tif)
+    notes = [] if loose else _check_series(path, tif)
+    count = len(tif.series) if loose else _plane_count(path, series, notes)
     if series.dtype is None or np.dtype(series.dtype).kind not in "uif":
         raise InputError(
             f"{path} has pixels of type {series.dtype}: expected gray values in 8, 16 or 32 bits; "
@@ -118,15 +120,22 @@ def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
         )
     dtype = np.dtype(series.dtype).newbyteorder("=")
     shape = (int(series.sizes["height"]), int(series.sizes["width"]))
-    start = series.dataoffset if not series.is_multifile else None
     step = shape[0] * shape[1] * dtype.itemsize
+    stored = dtype.newbyteorder(tif.byteorder).str
     planes = []
-    for index in range(count):
+    for number in range(count):
+        part, index = (number, 0) if loose else (0, number)
+        start = tif.series[part].dataoffset if not series.is_multifile else None
         offset = None if start is None else int(start) + index * step
-        stored = dtype.newbyteorder(tif.byteorder).str
-        planes.append(TiffPlane(path, index, shape, dtype, offset, stored))
+        planes.append(TiffPlane(path, index, shape, dtype, offset, stored, part))
     pixel_size, z_um = _calibration(tif, count)
     return ImageFile(tuple(planes), pixel_size, z_um, tuple(notes))
+
+
+def _is_plane_by_plane(tif: tifffile.TiffFile) -> bool:
+    """Whether a stack was saved one plane after the other, which tifffile takes for many images."""
+    kinds = {(part.kind, part.axes, part.shape, part.dtype) for part in tif.series}
+    return len(tif.series) > 1 and len(kinds) == 1 and tif.series[0].axes == "YX" and tif.is_shaped
 
 
 def _plane_count(path: Path, series: tifffile.TiffPageSeries, notes: list[str]) -> int:
