@@ -150,3 +150,15 @@ def test_damaged_plate_metadata_is_one_problem(tmp_path, wells):
     assert not found.fields
     assert len(found.problems) == 1
     assert "p.zarr" in found.problems[0]
+
+
+@pytest.mark.parametrize("transformations", ["scale", [{"type": "scale", "scale": "abc"}]])
+def test_damaged_transformations_are_one_sentence(tmp_path, transformations):
+    path = tmp_path / "a.zarr"
+    write_image(path)
+    group = zarr.open_group(path)
+    metadata = group.attrs["ome"]
+    metadata["multiscales"][0]["datasets"][0]["coordinateTransformations"] = transformations
+    group.attrs["ome"] = metadata
+    with pytest.raises(InputError, match=r"a\.zarr is no OME-Zarr image"):
+        read_stack(path)

@@ -132,6 +132,7 @@ def read_image(path: Path) -> BrightfieldStack:
         names = [str(axis["name"]).lower() for axis in axes]
         shape = tuple(int(length) for length in array.shape)
         dtype = np.dtype(array.dtype).newbyteorder("=")
+        scale = _scale(image, level, axes)
     except InputError:
         raise
     except Exception as error:
@@ -156,7 +157,6 @@ def read_image(path: Path) -> BrightfieldStack:
     for z in range(sizes.get("z", 1)):
         leading = tuple(z if name == "z" else 0 for name in names[:-2])
         planes.append(ZarrPlane(path, str(level["path"]), leading, (shape[-2], shape[-1]), dtype))
-    scale = _scale(image, level, axes)
     z_um = None
     if sizes.get("z", 1) > 1 and "z" in scale:
         z_um = tuple(round(index * scale["z"], 6) for index in range(sizes["z"]))
