@@ -125,6 +125,8 @@ def test_export_and_install(installed, tmp_path, model):
     assert again.path == user_model_dir() / "tiny-20x"
     assert again.digest == model.digest
     assert models.test_model(again).passed
+    # as readable for others as any folder that the user makes
+    assert again.path.stat().st_mode == user_model_dir().stat().st_mode
     assert install_package(model.path, overwrite=True).digest == model.digest
 
 

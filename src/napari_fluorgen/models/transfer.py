@@ -66,8 +66,7 @@ def install_package(source: str | Path, *, overwrite: bool = False) -> Model:
     with tempfile.TemporaryDirectory(prefix="fluorgen-model-") as temporary:
         folder = Path(temporary)
         if source.is_dir():
-            for file in (p for p in source.iterdir() if p.is_file()):
-                shutil.copyfile(file, folder / file.name)
+            _copy_files(source, folder)
         else:
             _unzip(source, folder)
         try:
@@ -77,8 +76,16 @@ def install_package(source: str | Path, *, overwrite: bool = False) -> Model:
             raise ModelError(str(error).replace(temporary, str(source))) from error
         target = user_model_dir() / model.spec.name
         with atomic_path(target, overwrite=overwrite) as unfinished:
-            shutil.copytree(folder, unfinished)
+            # With the user's usual permissions, not those of the temporary folder: a model
+            # folder may be shared.
+            unfinished.mkdir()
+            _copy_files(folder, unfinished)
     return Model(target)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    for file in (p for p in source.iterdir() if p.is_file()):
+        shutil.copyfile(file, target / file.name)
 
 
 def _unzip(source: Path, folder: Path) -> None:
