@@ -39,6 +39,12 @@ def test_nuclei_are_counted_by_decision(result):
     assert words.count_text(words.count_decisions([])) == "No nuclei in this result."
 
 
+def test_the_promise_is_about_pixels_and_averages():
+    promise = words.significance_text(0.05)
+    for word in ("5 %", "true nucleus pixels", "on average", "calibration fields", "not for whole"):
+        assert word in promise
+
+
 def test_slider_positions():
     assert words.SIGNIFICANCES[words.to_slider(0.05, words.SIGNIFICANCES)] == 0.05
     assert words.SIGNIFICANCES[0] == 0.01

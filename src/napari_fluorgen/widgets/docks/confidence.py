@@ -9,22 +9,23 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSlider
 
-from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.widgets.docks import common
-from napari_fluorgen.widgets.docks.job import report
+from napari_fluorgen.widgets.docks.job import Job
 from napari_fluorgen.widgets.presenters import confidence as words
 from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec, record_of
 from napari_fluorgen.widgets.presenters.results import LABELS, Run, find_runs
 from napari_fluorgen.widgets.presenters.spatial import Spatial
+from napari_fluorgen.widgets.steps import once
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-_EMPTY = "Stain a stack first: its result appears here, with a map of where to believe it."
+_EMPTY = "Stain a stack first: its result appears here, with a map of where its nuclei are certain."
 _NO_MAPS = (
     "The model of this result carries no calibration, so there is no confidence map. "
     "Stain with a calibrated model, or calibrate this one: fluorgen calibrate."
 )
+_LIVE_PIXELS = 16_000_000  # larger maps are drawn once the slider rests
 
 
 class ConfidenceDock(common.Dock):
@@ -34,6 +35,7 @@ class ConfidenceDock(common.Dock):
         super().__init__()
         self.viewer = napari_viewer
         self._runs: dict[str, Run] = {}
+        self._question = 0  # counts what was asked; an older answer is dropped
         self._build()
         self._count_later = QTimer(self)
         self._count_later.setSingleShot(True)
@@ -53,7 +55,8 @@ class ConfidenceDock(common.Dock):
         self.slider.setRange(0, len(words.SIGNIFICANCES) - 1)
         self.slider.setValue(words.to_slider(0.05, words.SIGNIFICANCES))
         self.slider.setToolTip(
-            "Share of pixels of a class that may be missed; smaller is more careful"
+            "Share of the true pixels of a class that may be missed, on average; smaller is more "
+            "careful and leaves more uncertain"
         )
         self.slider.setAccessibleName("Significance")
         self.value = QLabel()
@@ -62,6 +65,8 @@ class ConfidenceDock(common.Dock):
             "Show confidence map", "Adds a layer with the four regions above the stains"
         )
         self.counts = common.text()
+        self.counts.setToolTip(words.COUNT_RULE)
+        self.caution = common.amber()
         self.legend = QGridLayout()
         self.legend.setContentsMargins(0, 0, 0, 0)
         self._shares: dict[int, QLabel] = {}
@@ -79,6 +84,7 @@ class ConfidenceDock(common.Dock):
         self.body.addLayout(self.legend)
         self.body.addWidget(self.counts)
         self.body.addWidget(self.promise)
+        self.body.addWidget(self.caution)
         self.finish()
 
     def _add_legend(self, row: int, region: words.Region) -> None:
@@ -108,25 +114,35 @@ class ConfidenceDock(common.Dock):
         return self._runs.get(self.results.currentData())
 
     def map_layer(self) -> Any | None:
-        """Return the layer with the regions of the chosen result, if it is shown."""
-        key = self.results.currentData()
+        """Return the layer with the regions of the chosen result, if there is one."""
+        run = self.run()
+        if run is None:
+            return None
         return next(
-            (x for x in self.viewer.layers if record_of(x.metadata).get("regions_of") == key), None
+            (x for x in self.viewer.layers if record_of(x.metadata).get("regions_of") == run.key),
+            None,
         )
 
     def _show_runs(self, _event: Any = None) -> None:
-        newest = set(self._runs)
+        before = {key: list(run.layers.values()) for key, run in self._runs.items()}
+        chosen = self.results.currentData()
         self._runs = {run.key: run for run in find_runs(self.viewer.layers)}
         common.fill(self.results, [(run.title, run.key) for run in self._runs.values()])
-        added = [key for key in self._runs if key not in newest]
+        added = [key for key in self._runs if key not in before]
         if added:
             common.choose(self.results, added[0])
-        self._run_changed()
+        run = self.run()
+        if run is None or chosen != run.key or before.get(run.key) != list(run.layers.values()):
+            self._run_changed()
+        else:
+            self._name_button()
 
     def _run_changed(self, _index: int = 0) -> None:
         run = self.run()
         usable = run is not None and run.has_confidence
         common.say(self.hint, _EMPTY if run is None else "" if usable else _NO_MAPS)
+        simulated = run is not None and run.has_confidence and run.simulated
+        common.say(self.caution, words.SIMULATED if simulated else "")
         self.button.setEnabled(usable)
         self.slider.setEnabled(usable)
         self._significance_changed()
@@ -141,7 +157,8 @@ class ConfidenceDock(common.Dock):
                 label.setText("")
             return
         common.say(self.promise, words.significance_text(self.significance))
-        self._redraw(run)
+        if run.layers[LABELS].data.size <= _LIVE_PIXELS:
+            self._show_regions(run, self._regions(run))
         self._count_later.start()
 
     def _regions(self, run: Run) -> Any:
@@ -149,16 +166,19 @@ class ConfidenceDock(common.Dock):
 
         return prediction_regions(_p_values(run), self.significance)
 
-    def _redraw(self, run: Run) -> None:
-        regions = self._regions(run)
+    def _show_regions(self, run: Run, regions: Any) -> None:
         for code, share in words.region_shares(regions).items():
             self._shares[code].setText(words.share_text(share))
         layer = self.map_layer()
         if layer is not None:
             layer.data = regions
-        self.button.setText(
-            "Hide confidence map" if layer is not None and layer.visible else "Show confidence map"
-        )
+            record_of(layer.metadata)["significance"] = self.significance
+        self._name_button()
+
+    def _name_button(self) -> None:
+        layer = self.map_layer()
+        shown = layer is not None and layer.visible
+        self.button.setText("Hide confidence map" if shown else "Show confidence map")
 
     def _toggle_map(self) -> None:
         run = self.run()
@@ -178,31 +198,52 @@ class ConfidenceDock(common.Dock):
                         "region": [region.title for region in words.REGIONS],
                     },
                     "opacity": 0.6,
-                    "metadata": {KEY: {"role": "regions", "regions_of": run.key}},
+                    "metadata": {KEY: self._map_record(run)},
                     **Spatial.of_layer(labels).kwargs(),
                 },
             )
-            common.add_layer(self.viewer, spec)
+            layer = common.add_layer(self.viewer, spec)
+            common.listen(self, layer.events.visible, self._name_button)
         else:
             layer.visible = not layer.visible
-        self._redraw(run)
+        self._name_button()
+
+    def _map_record(self, run: Run) -> dict[str, Any]:
+        return {
+            "role": "regions",
+            "regions_of": run.key,
+            "significance": self.significance,
+            "provenance": run.provenance,
+        }
 
     def _count(self) -> None:
-        from napari_fluorgen.confidence import object_confidence
-
+        """Judge the nuclei in the background; large maps are drawn then, too."""
         run = self.run()
         if run is None or not run.has_confidence:
             return
-        labels = run.layers[LABELS]
-        try:
-            table = object_confidence(
-                np.asarray(labels.data), _p_values(run), significance=self.significance
-            )
-        except FluorgenError as error:
-            report(error)
-            return
-        common.say(self.counts, words.count_text(words.count_decisions(table["decision"])))
-        labels.features = words.merge_features(labels.features, table)
+        self._question += 1
+        question, significance = self._question, self.significance
+        p_values, labels = _p_values(run), np.asarray(run.layers[LABELS].data)
+        draw = labels.size > _LIVE_PIXELS
+
+        def judge() -> tuple[Any, Any]:
+            from napari_fluorgen.confidence import object_confidence, prediction_regions
+
+            # A copy, because the user may paint while it is counted.
+            table = object_confidence(labels.copy(), p_values, significance=significance)
+            return table, prediction_regions(p_values, significance) if draw else None
+
+        def show(answer: tuple[Any, Any]) -> None:
+            if question != self._question or run.key not in self._runs:
+                return
+            table, regions = answer
+            if regions is not None:
+                self._show_regions(run, regions)
+            common.say(self.counts, words.count_text(words.count_decisions(table["decision"])))
+            layer = run.layers[LABELS]
+            layer.features = words.merge_features(layer.features, table)
+
+        Job(self, lambda _stop: once(judge), on_value=show)
 
 
 def _p_values(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class MeasureDock(common.Dock):
         self.viewer = napari_viewer
         self._runs: dict[str, Run] = {}
         self._written = Path()
+        self._working = False
         self._build()
         self.results.currentIndexChanged.connect(self._run_changed)
         self.browse.clicked.connect(self._choose_folder)
@@ -125,8 +127,11 @@ class MeasureDock(common.Dock):
     def _run_changed(self, _index: int = 0) -> None:
         run = self.run()
         common.say(self.hint, "" if run else _EMPTY)
+        self._enable()
+
+    def _enable(self) -> None:
         for button in (self.button, self.export_button, self.save_button):
-            button.setEnabled(run is not None)
+            button.setEnabled(self.run() is not None and not self._working)
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Write to", self.folder.text())
@@ -184,7 +189,7 @@ class MeasureDock(common.Dock):
         )
 
     def _work(self, run: Run | None, kind: str, message: str, call: Any, show: Any) -> None:
-        if run is None:
+        if run is None or self._working:
             return
         try:
             field = field_of_run(run)
@@ -193,6 +198,8 @@ class MeasureDock(common.Dock):
             report(error)
             return
         self._renumber(run, field)
+        # A copy, because the user may paint while the work reads it.
+        field = replace(field, nuclei_labels=field.nuclei_labels.copy())
         self._busy(message)
         Job(
             self,
@@ -212,11 +219,11 @@ class MeasureDock(common.Dock):
 
     def _busy(self, message: str) -> None:
         common.say(self.status, message)
+        self._working = bool(message)
+        self._enable()
         if message:
             common.say(self.done, "")
             self.open_button.hide()
-        for button in (self.button, self.export_button, self.save_button):
-            button.setEnabled(not message and self.run() is not None)
 
     def _say_done(self, message: str, folder: Path) -> None:
         common.say(self.done, message)
@@ -229,20 +236,22 @@ class MeasureDock(common.Dock):
     def _renumber(self, run: Run, field: StainedField) -> None:
         """Show edited nuclei under the numbers that tables and masks use."""
         layer = run.layers[LABELS]
-        if not np.array_equal(layer.data, field.nuclei_labels):
+        if layer.data is not field.nuclei_labels and not np.array_equal(
+            layer.data, field.nuclei_labels
+        ):
             layer.data = field.nuclei_labels
 
     def _show_measurements(self, run: Run, answer: tuple[Any, Path]) -> None:
         measurements, folder = answer
+        images = measurements.labels
+        counts = {words.plain_name(name): int(x.max(initial=0)) for name, x in images.items()}
+        self._say_done(words.counts_text(counts, folder), folder)
         labels = run.layers[LABELS]
         if labels not in self.viewer.layers:
             return
         nuclei = words.layer_features(measurements.tables["Nuclei"])
         labels.features = merge_features(labels.features, {"label": nuclei.pop("index"), **nuclei})
-        counts = {}
-        for name, image in measurements.labels.items():
-            counts[words.plain_name(name)] = int(image.max(initial=0))
+        for name, image in images.items():
             if name != "Nuclei":
                 show_objects(self.viewer, run, name, image, measurements.tables[name])
         self.viewer.layers.selection.active = labels
-        self._say_done(words.counts_text(counts, folder), folder)

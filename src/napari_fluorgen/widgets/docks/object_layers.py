@@ -29,7 +29,7 @@ def show_objects(viewer: Any, run: Run, name: str, image: Any, table: Mapping[st
             "name": f"{run.title} {plain_name(name)}" + (" objects" if name == "Cytoplasm" else ""),
             "visible": False,
             "features": features,
-            "metadata": {KEY: {"role": role, "objects_of": run.key}},
+            "metadata": {KEY: {"role": role, "objects_of": run.key, "provenance": run.provenance}},
             **Spatial.of_layer(run.layers[LABELS]).kwargs(),
         },
         {"contour": 1},

@@ -98,11 +98,25 @@ def count_text(counts: Mapping[str, int]) -> str:
 
 
 def significance_text(significance: float) -> str:
-    """Say what the significance promises."""
+    """Say what the significance promises, and no more."""
     return (
-        f"At {significance:.2f}, at most {100 * significance:.0f} % of the pixels of each class "
-        "are left out of their region on average, for stacks like the calibration data."
+        f"At {significance:.2f}: of all true nucleus pixels at most {100 * significance:.0f} % "
+        "lose 'nucleus' on average, likewise for background, over fields like the calibration "
+        "fields. This holds for pixels, not for whole nuclei."
     )
+
+
+SIMULATED = (
+    "Calibrated on simulated fields: on pictures of a real microscope the map is a hint, "
+    "not a guarantee."
+)
+"""The caution beside the map of a model that knows simulated cells only."""
+
+COUNT_RULE = (
+    "A rule of thumb over the pixels of each nucleus: mostly certain where at least half of them "
+    "are certain nucleus, rejected where nucleus is ruled out for at least half, else to review."
+)
+"""Tooltip of the counts."""
 
 
 def to_slider(significance: float, steps: Sequence[float]) -> int:

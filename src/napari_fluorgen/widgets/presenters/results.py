@@ -47,6 +47,16 @@ class Run:
         return {f"{P_VALUE}nucleus", f"{P_VALUE}background"} <= set(self.layers)
 
     @property
+    def provenance(self) -> dict[str, Any]:
+        """How the result was made."""
+        return record_of(self.layers[LABELS].metadata).get("provenance") or {}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the model knows simulated cells only."""
+        return bool((self.provenance.get("model") or {}).get("simulated"))
+
+    @property
     def source_id(self) -> str | None:
         """``unique_id`` of the brightfield layer, None for results read from files."""
         return next((record_of(x.metadata).get("source_id") for x in self.layers.values()), None)
