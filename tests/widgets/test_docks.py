@@ -10,7 +10,12 @@ from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
 from napari_fluorgen.widgets.docks.load import LoadDock
 from napari_fluorgen.widgets.docks.measure import MeasureDock
-from napari_fluorgen.widgets.presenters.layers import result_layers, stack_layers
+from napari_fluorgen.widgets.presenters.layers import (
+    STAINING,
+    record_of,
+    result_layers,
+    stack_layers,
+)
 from napari_fluorgen.widgets.presenters.results import find_runs
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
@@ -153,12 +158,69 @@ def test_stained_wells_are_marked(viewer, qtbot, plate_folder, result):
 
     identity = replace(result.identity, plate=dock.plate.name, well="B03")
     add_result(viewer, replace(result, identity=identity), source)
+    mine = viewer.add_image(np.zeros((8, 8)), name="mine")
     assert dock.grid._grid.named("B03").state is WellState.STAINED
     # a stained field is kept, hidden, when the next one is opened
     dock.load_field("B03", 2)
     qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
     assert source in viewer.layers
     assert not source.visible
+    assert not find_runs(viewer.layers)[0].layers["lipids"].visible
+    assert mine.visible, "what is not ours stays as it is"
+
+
+def test_a_field_in_work_is_not_closed(viewer, qtbot, plate_folder):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("B03")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    source = viewer.layers[0]
+    record_of(source.metadata)[STAINING] = True
+    dock.load_field("B03", 2)
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert source in viewer.layers
+    assert not source.visible
+
+
+def test_of_many_results_one_is_shown_at_a_time(viewer, qtbot, result, tmp_path):
+    from dataclasses import replace
+
+    from napari_fluorgen.io.results import write_field
+    from napari_fluorgen.stack import FieldIdentity
+
+    for name in ("a", "b"):
+        write_field(replace(result, identity=FieldIdentity(name), channel_files={}), tmp_path)
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(tmp_path)
+    qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
+    assert "2 stained fields" in dock.line.text()
+    dock.fields.itemClicked.emit(dock.fields.item(1))
+    qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 2, timeout=WAIT)
+    second, first = (run.layers["lipids"] for run in find_runs(viewer.layers))
+    assert (first.visible, second.visible) == (False, True)
+    dock.fields.itemClicked.emit(dock.fields.item(0))
+    assert (first.visible, second.visible) == (True, False), "nothing is read twice"
+    assert len(find_runs(viewer.layers)) == 2
+
+
+def test_dropped_files_are_opened(viewer, qtbot, tmp_path):
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path in paths:
+        tifffile.imwrite(path, np.zeros((7, 32, 32), np.uint16))
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    dock.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, buttons, keys))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT)
+    assert "only a.tif" in dock.problems.text()
 
 
 def test_confidence_map_follows_the_slider(viewer, qtbot, stack, result):
@@ -176,11 +238,40 @@ def test_confidence_map_follows_the_slider(viewer, qtbot, stack, result):
     qtbot.waitUntil(lambda: "1 to review" in dock.counts.text(), timeout=WAIT)
     dock.slider.setValue(dock.slider.maximum() - 10)  # 0.40: nothing is plausible as both
     assert np.count_nonzero(layer.data == 3) == 0
+    assert record_of(layer.metadata)["significance"] == pytest.approx(0.4)
+    assert record_of(layer.metadata)["provenance"] == result.provenance
     qtbot.waitUntil(lambda: "0 to review" in dock.counts.text(), timeout=WAIT)
     assert dock.button.text() == "Hide confidence map"
     dock.button.click()
     assert not layer.visible
+    layer.visible = True  # by its eye in the layer list
+    assert dock.button.text() == "Hide confidence map"
     assert len(find_runs(viewer.layers)) == 1, "the map is no result"
+
+
+def test_large_maps_are_drawn_in_the_background(viewer, qtbot, stack, result, monkeypatch):
+    monkeypatch.setattr("napari_fluorgen.widgets.docks.confidence._LIVE_PIXELS", 10)
+    dock = ConfidenceDock(viewer)
+    qtbot.addWidget(dock)
+    add_result(viewer, result, add_stack(viewer, stack)[0])
+    dock.button.click()
+    layer = dock.map_layer()
+    dock.slider.setValue(dock.slider.maximum() - 10)
+    qtbot.waitUntil(lambda: np.count_nonzero(layer.data == 3) == 0, timeout=WAIT)
+
+
+def test_simulated_calibration_is_no_promise_for_real_pictures(viewer, qtbot, stack, result):
+    from dataclasses import replace
+
+    dock = ConfidenceDock(viewer)
+    qtbot.addWidget(dock)
+    source = add_stack(viewer, stack)[0]
+    add_result(viewer, result, source, run="real")
+    assert not dock.caution.isVisibleTo(dock)
+    provenance = {"model": {"name": "m", "simulated": True}}
+    add_result(viewer, replace(result, provenance=provenance), source, run="simulated")
+    assert "simulated" in dock.caution.text()
+    assert dock.caution.isVisibleTo(dock)
 
 
 def test_confidence_without_calibration_says_what_to_do(viewer, qtbot, stack, result):
@@ -225,6 +316,8 @@ def test_erased_nuclei_are_not_measured(viewer, qtbot, stack, result, tmp_path):
         dock.objects[name].setChecked(False)
     dock.folder.setText(str(tmp_path))
     dock.button.click()
+    viewer.add_image(np.zeros((8, 8)))
+    assert not dock.button.isEnabled(), "one piece of work at a time"
     qtbot.waitUntil(lambda: "2 nuclei" in dock.done.text(), timeout=WAIT)
     assert labels.features["index"].tolist() == [1, 2]
     assert labels.data.max() == 2

@@ -67,6 +67,7 @@ def test_napari_asks_us_about_the_instruments_names(manifest, plate_folder):
     manager.register(manifest)
     file = next(plate_folder.glob("*C04.tif"))
     assert list(manager.iter_compatible_readers([str(file)]))
+    assert list(manager.iter_compatible_readers([str(plate_folder)]))
     assert not list(manager.iter_compatible_readers([str(plate_folder / "other.tif")]))
     assert not list(manager.iter_compatible_readers([str(plate_folder / "picture.png")]))
 
@@ -79,6 +80,8 @@ def test_foreign_paths_are_left_to_others(path):
 def test_foreign_files_and_folders_are_left_to_others(tmp_path):
     tifffile.imwrite(tmp_path / "mine.tif", np.zeros((7, 8, 8), np.uint16))
     (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "run.json").write_text("[]")
     (tmp_path / "broken.zarr").mkdir()
     (tmp_path / "broken.zarr" / ".zattrs").write_text("{")
     for path in (tmp_path, *tmp_path.iterdir()):

@@ -8,6 +8,7 @@ import tifffile
 
 from napari_fluorgen.errors import FluorgenError, InputError
 from napari_fluorgen.widgets import opening
+from napari_fluorgen.widgets.presenters.layers import record_of
 
 
 def test_the_only_plate_of_a_folder_is_opened(plate_folder):
@@ -58,5 +59,13 @@ def test_damaged_results_are_listed_and_the_rest_read(result, tmp_path):
         write_field(replace(result, identity=FieldIdentity(name), channel_files={}), tmp_path)
     next(tmp_path.glob("a_lipids.tif")).write_bytes(b"broken")
     opened = opening.open_path(tmp_path)
-    assert [field.identity.name for field in opened.results] == ["b"]
+    assert opened.results == ("a", "b")
+    assert record_of(opened.layers[0].kwargs["metadata"])["identity"].name == "b"
     assert "a" in opened.problems[0]
+
+
+def test_a_record_of_another_program_is_no_result(tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((7, 8, 9), np.uint16))
+    (tmp_path / "run.json").write_text('{"learning_rate": 0.1}')
+    assert opening.result_names(tmp_path) == ()
+    assert opening.open_path(tmp_path).stack is not None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fluorgen.stack import BrightfieldStack, StainedField
-from napari_fluorgen.widgets.presenters.layers import LayerSpec, result_layers
+from napari_fluorgen.stack import BrightfieldStack
+from napari_fluorgen.widgets.presenters.layers import LayerSpec, result_layers, stack_layers
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 if TYPE_CHECKING:
@@ -21,18 +21,20 @@ RESIDENT_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class Opened:
-    """What lies at a path; exactly one of the first three holds something.
+    """What lies at a path: a plate, a stack, or results.
 
     Attributes
     ----------
+    path : Path
+        Where it lies.
     plate : Plate or None
         Fields to choose from.
     stack : BrightfieldStack or None
         A single field.
-    results : tuple of StainedField
-        What an earlier run wrote.
-    path : Path
-        Where it lies.
+    results : tuple of str
+        Names of the fields that an earlier run wrote; of these only the first is read.
+    layers : tuple of LayerSpec
+        Layers of the stack, or of the first result.
     problems : tuple of str
         What could not be read, in sentences.
     """
@@ -40,7 +42,8 @@ class Opened:
     path: Path
     plate: Plate | None = None
     stack: BrightfieldStack | None = None
-    results: tuple[StainedField, ...] = ()
+    results: tuple[str, ...] = ()
+    layers: tuple[LayerSpec, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -52,27 +55,33 @@ def open_path(path: str | Path) -> Opened:
     InputError
         Nothing there that can be read.
     """
-    from napari_fluorgen.errors import InputError
     from napari_fluorgen.io import read_plate, read_stack
 
     path = Path(path)
-    if is_results_folder(path):
-        from napari_fluorgen.io.results import list_fields, read_field
-
-        fields: list[StainedField] = []
-        problems: list[str] = []
-        for name in list_fields(path):
-            try:
-                fields.append(read_field(path, name))
-            except InputError as error:
-                problems.append(str(error))
-        return Opened(path, results=tuple(fields), problems=tuple(problems))
+    if names := result_names(path):
+        return _open_results(path, names)
     folder = _plate_at(path)
     if folder is not None:
         plate = read_plate(folder)
         return Opened(path, plate=plate, problems=tuple(plate.notes))
     stack = resident(read_stack(path))
-    return Opened(path, stack=stack, problems=tuple(stack.notes))
+    layers = tuple(stack_layers(stack))
+    return Opened(path, stack=stack, layers=layers, problems=tuple(stack.notes))
+
+
+def _open_results(folder: Path, names: tuple[str, ...]) -> Opened:
+    """Read the first result that is whole; a run of a plate may have left hundreds."""
+    from napari_fluorgen.errors import InputError
+
+    problems: list[str] = []
+    for name in names:
+        try:
+            layers = tuple(read_result(folder, name))
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            return Opened(folder, results=names, layers=layers, problems=tuple(problems))
+    return Opened(folder, results=names, problems=tuple(problems))
 
 
 def _plate_at(path: Path) -> Path | None:
@@ -89,9 +98,17 @@ def _plate_at(path: Path) -> Path | None:
     return inside[0] if inside else None
 
 
-def is_results_folder(path: Path) -> bool:
-    """Whether a run of ours wrote this folder."""
-    return (path / "run.json").is_file()
+def result_names(path: Path) -> tuple[str, ...]:
+    """Names of the fields that a run of ours left in a folder; none in a folder of others."""
+    if not (path / "run.json").is_file():
+        return ()
+    from napari_fluorgen.errors import InputError
+    from napari_fluorgen.io.results import list_fields
+
+    try:
+        return tuple(list_fields(path))
+    except InputError:  # other programs name a file so, too
+        return ()
 
 
 def resident(stack: BrightfieldStack) -> BrightfieldStack:
@@ -110,7 +127,21 @@ def resident(stack: BrightfieldStack) -> BrightfieldStack:
     return replace(stack, data=data, truth=truth)
 
 
-def results_as_layers(result: StainedField, folder: Path) -> list[LayerSpec]:
-    """Describe the layers of a result that was read from a folder."""
-    key = f"{folder.resolve()}:{result.identity.name}"
-    return result_layers(result, Spatial.of_pixels(result.pixel_size_um), run=key)
+def result_key(folder: Path, name: str) -> str:
+    """Name of the run under which a result from a folder is found among the layers."""
+    return f"{folder.resolve()}:{name}"
+
+
+def read_result(folder: Path, name: str) -> list[LayerSpec]:
+    """Describe the layers of a result in a folder.
+
+    Raises
+    ------
+    InputError
+        A file of it is missing or damaged.
+    """
+    from napari_fluorgen.io.results import read_field
+
+    result = read_field(folder, name)
+    spatial = Spatial.of_pixels(result.pixel_size_um)
+    return result_layers(result, spatial, run=result_key(folder, name))

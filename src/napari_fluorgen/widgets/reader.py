@@ -24,17 +24,18 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 def _is_ours(path: Path) -> bool:
     from napari_fluorgen.io import is_plate_folder
     from napari_fluorgen.io.cellvoyager import parse_name
-    from napari_fluorgen.widgets.opening import is_results_folder
+    from napari_fluorgen.widgets.opening import result_names
 
     if path.is_dir():
-        return is_results_folder(path) or is_plate_folder(path)
+        return bool(result_names(path)) or is_plate_folder(path)
     return path.is_file() and parse_name(path.name) is not None
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
     """Read plates, results and CellVoyager files as layers.
 
-    Of a plate only the first complete field is shown; the *Load stacks* dock shows them all.
+    Of a plate or of a folder of results only the first field is shown; the *Load stacks* dock
+    shows them all.
     Planes of the same field become one stack, however many of them were chosen.
 
     Raises
@@ -44,7 +45,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     """
     from napari.utils.notifications import show_info, show_warning
 
-    from napari_fluorgen.widgets.opening import open_path, resident, results_as_layers
+    from napari_fluorgen.widgets.opening import open_path, resident
     from napari_fluorgen.widgets.presenters.layers import stack_layers
     from napari_fluorgen.widgets.presenters.plate import problem_text
 
@@ -63,10 +64,12 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
                     f"Plate {opened.plate.name} has {len(entries)} fields; the first is shown. "
                     "Open Plugins > Load stacks to choose others."
                 )
-        elif opened.stack is not None:
-            layers += [s.as_tuple() for s in stack_layers(opened.stack)]
-        for result in opened.results:
-            layers += [s.as_tuple() for s in results_as_layers(result, folder)]
+        layers += [s.as_tuple() for s in opened.layers]
+        if len(opened.results) > 1:
+            show_info(
+                f"{folder.name} holds {len(opened.results)} stained fields; the first is shown. "
+                "Open Plugins > Load stacks to choose others."
+            )
     return layers
 
 

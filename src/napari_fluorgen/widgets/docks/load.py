@@ -3,6 +3,7 @@
 # ruff: noqa: N802 - these methods override Qt's
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +23,28 @@ from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.job import Job, report
+from napari_fluorgen.widgets.docks.result_list import ResultList
 from napari_fluorgen.widgets.docks.well_grid import WellGridView
-from napari_fluorgen.widgets.opening import Opened, open_path, resident, results_as_layers
-from napari_fluorgen.widgets.presenters.layers import record_of, stack_layers
+from napari_fluorgen.widgets.opening import (
+    Opened,
+    open_path,
+    resident,
+)
+from napari_fluorgen.widgets.presenters.layers import (
+    STAINING,
+    LayerSpec,
+    record_of,
+    stack_layers,
+)
 from napari_fluorgen.widgets.presenters.plate import (
     describe_stack,
     problem_text,
+    several_text,
     stained_wells,
     well_grid,
 )
-from napari_fluorgen.widgets.presenters.results import find_runs
-from napari_fluorgen.widgets.steps import Steps, StopCheck, once
+from napari_fluorgen.widgets.presenters.results import LABELS, find_runs, layers_of_run
+from napari_fluorgen.widgets.steps import once
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -77,6 +89,7 @@ class LoadDock(common.Dock):
         self.sites.setToolTip("Sites (fields of view) of the chosen well; click to load one")
         self.sites.setAccessibleName("Sites of the well")
         self.site_title = QLabel("Sites")
+        self.fields = ResultList(self.viewer, self._read)
         self.replace = QCheckBox("Close the field shown before")
         self.replace.setChecked(True)
         self.replace.setToolTip(
@@ -100,7 +113,7 @@ class LoadDock(common.Dock):
         for widget in (self.hint, self.sample_button, self.status, self.title):
             self.body.addWidget(widget)
         self.body.addLayout(plate)
-        for widget in (self.replace, self.line, self.problems):
+        for widget in (self.fields, self.replace, self.line, self.problems):
             self.body.addWidget(widget)
         self.finish()
         self._show_plate(None)
@@ -138,17 +151,18 @@ class LoadDock(common.Dock):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what was dropped."""
-        for url in event.mimeData().urls()[:1]:
-            self.open(url.toLocalFile())
+        paths = [url.toLocalFile() for url in event.mimeData().urls()]
+        if paths:
+            self.open(paths[0])
+        if len(paths) > 1:
+            common.say(self.problems, several_text(paths[0], len(paths)))
 
     def open(self, path: str | Path) -> None:
         """Read a path in the background and show what it is."""
         path = Path(path)
         common.say(self.line, "")
         common.say(self.problems, "")
-        self._read(
-            lambda _stop: once(lambda: open_path(path)), self._show_opened, f"Reading {path.name} …"
-        )
+        self._read(lambda: open_path(path), self._show_opened, f"Reading {path.name} …")
 
     def load_field(self, well: str, site: int) -> None:
         """Read one field of the plate in the background and add its layers."""
@@ -156,12 +170,13 @@ class LoadDock(common.Dock):
         if plate is None:
             return
 
-        def work(_stop: StopCheck) -> Steps:
-            return once(lambda: resident(plate.read(well, site)))
+        def read() -> tuple[BrightfieldStack, list[LayerSpec]]:
+            stack = resident(plate.read(well, site))
+            return stack, stack_layers(stack)  # contrast limits read pixels, too
 
-        self._read(work, self._show_stack, f"Reading {well}, site {site} …")
+        self._read(read, lambda answer: self._show_stack(*answer), f"Reading {well}, site {site} …")
 
-    def _read(self, work: Any, show: Any, message: str) -> None:
+    def _read(self, call: Callable[[], Any], show: Callable[[Any], None], message: str) -> None:
         self._wish += 1
         wish = self._wish
         common.say(self.status, message)
@@ -178,28 +193,28 @@ class LoadDock(common.Dock):
             if wish == self._wish:
                 common.say(self.status, "")
 
-        Job(self, work, on_value=value, on_error=error, on_finished=finished)
+        Job(self, lambda _stop: once(call), on_value=value, on_error=error, on_finished=finished)
 
     # what is shown
 
     def _show_opened(self, opened: Opened) -> None:
-        common.say(self.problems, problem_text(opened.problems))
+        if opened.problems:
+            common.say(self.problems, problem_text(opened.problems))
         self._show_plate(opened.plate)
         if opened.stack is not None:
-            self._show_stack(opened.stack)
-        for result in opened.results:
-            for spec in results_as_layers(result, opened.path):
-                common.add_layer(self.viewer, spec)
+            self._show_stack(opened.stack, opened.layers)
         if opened.results:
+            self.fields.show_folder(opened)
             count = len(opened.results)
-            fields = "1 stained field" if count == 1 else f"{count} stained fields"
-            common.say(self.line, f"{fields} read from {opened.path.name}")
+            fields = "1 stained field" if count == 1 else f"{count} stained fields; click one"
+            common.say(self.line, f"{opened.path.name}: {fields}")
         if opened.plate is not None:
             common.say(self.line, "Click a well to load its first site.")
 
     def _show_plate(self, plate: Plate | None) -> None:
         self.plate = plate
         self.sites.clear()
+        self.fields.close_folder()
         for widget in (self.grid, self.sites, self.site_title, self.replace):
             widget.setVisible(plate is not None)
         self.hint.setVisible(plate is None)
@@ -217,7 +232,7 @@ class LoadDock(common.Dock):
         plate = self.plate
         if plate is None:
             return
-        records = [record_of(run.layers["nuclei labels"].metadata) for run in self._runs()]
+        records = [record_of(run.layers[LABELS].metadata) for run in self._runs()]
         identities = [
             r["identity"] for r in records if isinstance(r.get("identity"), FieldIdentity)
         ]
@@ -246,22 +261,26 @@ class LoadDock(common.Dock):
         well, site = item.data(Qt.ItemDataRole.UserRole)
         self.load_field(well, site)
 
-    def _show_stack(self, stack: BrightfieldStack) -> None:
+    def _show_stack(self, stack: BrightfieldStack, specs: Sequence[LayerSpec]) -> None:
         if self.plate is not None:
             if self.replace.isChecked():
                 self._close_previous()
             common.say(self.problems, problem_text((*self.plate.notes, *stack.notes)))
             self.grid.select(stack.identity.well or "")
-        layers = [common.add_layer(self.viewer, spec) for spec in stack_layers(stack)]
+        layers = [common.add_layer(self.viewer, spec) for spec in specs]
         self._field_layers = layers
         self.viewer.layers.selection.active = layers[0]
         common.say(self.line, describe_stack(stack))
 
     def _close_previous(self) -> None:
-        stained = {run.source_id for run in self._runs()}
+        """Hide the field before with its results, or remove it where nothing came of it."""
         gone = [layer for layer in self._field_layers if layer in self.viewer.layers]
-        if gone and str(gone[0].unique_id) in stained:
-            for layer in self.viewer.layers:
+        if not gone:
+            return
+        source = str(gone[0].unique_id)
+        runs = [run for run in self._runs() if run.source_id == source]
+        if runs or record_of(gone[0].metadata).get(STAINING):
+            for layer in gone + [x for r in runs for x in layers_of_run(self.viewer.layers, r.key)]:
                 layer.visible = False
         else:
             for layer in gone:

@@ -18,6 +18,9 @@ from napari_fluorgen.widgets.presenters.spatial import Spatial
 KEY = "fluorgen"
 """Name of our record in ``layer.metadata``."""
 
+STAINING = "staining"
+"""Mark in the record of a brightfield layer while it is stained: the layer must not be closed."""
+
 COLORMAPS = {"nuclei": "blue", "lipids": "green", "cytoplasm": "red"}
 """The convention of the field for the three stains."""
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from pathlib import PurePath
 
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
@@ -190,3 +191,11 @@ def problem_text(problems: Sequence[str], shown: int = 4) -> str:
     if len(problems) > shown:
         lines.append(f"… and {len(problems) - shown} more")
     return "\n".join(lines)
+
+
+def several_text(first: str, count: int) -> str:
+    """Say that of several dropped files only one is opened."""
+    return (
+        f"{count} files or folders were dropped and only {PurePath(first).name} is opened: planes "
+        "of one stack, each in a file of its own, are opened by their folder."
+    )
