@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
 from napari_fluorgen.widgets.docks.stain import StainDock
-from napari_fluorgen.widgets.presenters.layers import record_of, stack_layers
+from napari_fluorgen.widgets.presenters.layers import STAINING, record_of, stack_layers
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
 
 from .conftest import MODEL, make_planes
@@ -102,10 +103,15 @@ def test_a_second_run_stands_beside_or_replaces(viewer, qtbot, dock, stack):
         qtbot.waitUntil(idle(dock), timeout=WAIT)
     assert [run.title for run in find_runs(viewer.layers)] == ["B03 s1 (2)", "B03 s1"]
     assert dock.replace.isVisibleTo(dock)
+    confidence = ConfidenceDock(viewer)
+    qtbot.addWidget(confidence)
+    confidence.button.click()
+    assert confidence.map_layer() is not None
     dock.replace.setChecked(True)
     dock.start()
     qtbot.waitUntil(idle(dock), timeout=WAIT)
     assert [run.title for run in find_runs(viewer.layers)] == ["B03 s1"]
+    assert not any("regions" in layer.name for layer in viewer.layers), "no map without its result"
 
 
 def test_cancel_stops_between_tiles_and_adds_nothing(viewer, qtbot, dock):
@@ -152,6 +158,19 @@ def test_the_result_goes_to_the_stack_that_was_stained(viewer, qtbot, dock, stac
     assert viewer.layers.selection.active.name == other.name
 
 
+def test_a_late_result_does_not_cover_the_next_field(viewer, qtbot, dock, stack):
+    source = add_stack(viewer, stack)
+    dock.start()
+    assert record_of(source.metadata)[STAINING]
+    source.visible = False
+    viewer.add_image(make_planes(9, (40, 40)), name="next")
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
+    (run,) = find_runs(viewer.layers)
+    assert not any(layer.visible for layer in run.layers.values())
+    assert "hidden" in dock.done.text()
+    assert STAINING not in record_of(source.metadata)
+
+
 def test_the_choice_follows_the_selection(viewer, dock, stack):
     source = add_stack(viewer, stack)
     other = viewer.add_image(make_planes(9, (40, 40)), name="other")
@@ -176,6 +195,11 @@ def test_adaptations_are_said_before_the_click(viewer, qtbot, dock):
     )
     qtbot.waitUntil(lambda: "0.2" in dock.warnings.text(), timeout=WAIT)
     assert "5" in dock.warnings.text()
+
+
+def test_a_scale_without_unit_is_asked_back(viewer, qtbot, dock):
+    viewer.add_image(make_planes(2), scale=(2, 0.2, 0.2), name="mine")
+    qtbot.waitUntil(lambda: "no unit of length" in dock.warnings.text(), timeout=WAIT)
 
 
 def test_broken_stacks_end_in_one_sentence(viewer, qtbot, dock):

@@ -67,6 +67,19 @@ def test_further_runs_get_a_number():
     assert words.run_suffix(["f nuclei outlines", "f nuclei outlines (2)"], "f") == " (3)"
 
 
+def test_a_scale_without_a_unit_is_asked_back():
+    assert words.unit_doubts((1.0, 1.0), None) == ()
+    assert words.unit_doubts((0.2, 0.2), (0.2, 0.2)) == ()
+    (doubt,) = words.unit_doubts((0.2, 0.2), None)
+    assert "scale of 0.2 but no unit" in doubt
+    assert "0.2 × 0.3" in words.unit_doubts((0.2, 0.3), None)[0]
+
+
+def test_hidden_results_are_explained():
+    assert "believe" not in words.done_text(3, 2.0)
+    assert "hidden, because" in words.done_text(3, 2.0, shown=False)
+
+
 def test_nearest_model_by_ratio():
     sizes = {"20x": 0.325, "60x": 0.108}
     assert words.nearest_model(sizes, (0.2, 0.2)) == "20x"
@@ -81,5 +94,6 @@ def test_the_python_call_repeats_only_what_was_changed(stack):
     assert "read_plate('/data/plate').read('B03', 1)" in call
     assert "stain(stack, model, focus='flipped')" in call
     compile(call, "call", "exec")
+    assert "no file yet" in words.python_call(stack, request, saved=False)
     alone = replace(stack, identity=FieldIdentity("x"), source="/data/x.tif")
     assert "read_stack('/data/x.tif')" in words.python_call(alone, request)

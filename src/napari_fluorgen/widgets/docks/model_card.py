@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QTextBrowser, QVBoxLayout, QWidget
 
 from napari_fluorgen.errors import FluorgenError
@@ -20,6 +21,7 @@ def show_card(parent: QWidget, name: str | None) -> QDialog | None:
         report(error)
         return None
     dialog = QDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle(f"Model {name}")
     browser = QTextBrowser()
     browser.setOpenExternalLinks(True)

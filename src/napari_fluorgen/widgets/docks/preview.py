@@ -7,8 +7,9 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
+from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.stack import BrightfieldStack
-from napari_fluorgen.widgets.docks.job import Job
+from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.presenters.staining import estimate_text, warning_lines
 from napari_fluorgen.widgets.steps import Steps, StopCheck
 
@@ -36,8 +37,11 @@ class Preview:
         """Return the loaded model of this name, so that it stays warm between clicks."""
         return self._model if self._model is not None and self._model.spec.name == name else None
 
-    def ask(self, stack: BrightfieldStack, request: Any) -> None:
-        """Find out how the stack would be matched and how long a run takes."""
+    def ask(self, stack: BrightfieldStack, request: Any, doubts: tuple[str, ...] = ()) -> None:
+        """Find out how the stack would be matched and how long a run takes.
+
+        `doubts` are warnings that are known already; they are shown first.
+        """
         self._question += 1
         question = self._question
         known = self.model(request.model)
@@ -48,11 +52,15 @@ class Preview:
         def value(answer: tuple[Any, tuple[str, ...], str]) -> None:
             self._model = answer[0]
             if question == self._question:
-                self._show(*answer[1:])
+                self._show((*doubts, *answer[1]), answer[2])
 
         def error(problem: Exception) -> None:
-            if question == self._question:
-                self._show((str(problem),), "")
+            if question != self._question:
+                return
+            if isinstance(problem, FluorgenError):
+                self._show((*doubts, str(problem)), "")
+            else:
+                report(problem)
 
         Job(self._dock, work, on_value=value, on_error=error)
 

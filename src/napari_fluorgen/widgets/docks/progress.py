@@ -56,6 +56,8 @@ class RunProgress(QWidget):
             # From here on the pace of the tiles counts, not the start of the engine.
             self._first_tile = time.monotonic()
             common.say(self.line, f"{event.device.label}, {event.precision}: first tile …")
+            unsaid = [x for x in event.messages if x not in event.adaptation.messages]
+            common.say(self.notices, "\n".join(unsaid))
         elif isinstance(event, TileDone):
             self.bar.setRange(0, event.total)
             self.bar.setValue(event.done)

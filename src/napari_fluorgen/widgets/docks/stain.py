@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -14,9 +15,10 @@ from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.model_card import show_card
 from napari_fluorgen.widgets.docks.preview import Preview, discover
 from napari_fluorgen.widgets.docks.progress import RunProgress
+from napari_fluorgen.widgets.docks.run_layers import show_run
 from napari_fluorgen.widgets.docks.stain_controls import StainControls
 from napari_fluorgen.widgets.presenters import staining as words
-from napari_fluorgen.widgets.presenters.layers import result_layers, short_name
+from napari_fluorgen.widgets.presenters.layers import STAINING, record_of
 from napari_fluorgen.widgets.presenters.results import find_runs, is_stack_layer, stack_of_layer
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.steps import Steps, StopCheck, once
@@ -30,6 +32,7 @@ _EMPTY = (
     "There is no brightfield stack yet. Load one with the Load stacks dock, open a sample "
     "(File > Open Sample > Fluorgen virtual staining), or drop a TIFF with several focus planes."
 )
+_LOOKING = "Looking for models and devices …"
 _NO_MODEL = (
     "No model is installed. Install one with: fluorgen models import, or put a model package into "
     "the folder that FLUORGEN_MODEL_DIR names."
@@ -45,6 +48,7 @@ class StainDock(common.Dock):
         self.book = words.RunBook()
         self.job: Job | None = None
         self._discovered = False
+        self._said: tuple[str, ...] = ()  # warnings shown before the click
         self._warm = False  # whether the engine has started in this session
         self._build()
         self.preview = Preview(self, self._show_preview)
@@ -53,7 +57,12 @@ class StainDock(common.Dock):
         self._changed.setInterval(200)
         self._changed.timeout.connect(self._look_ahead)
         self._connect()
-        Job(self, lambda _stop: once(discover), on_value=self._show_choices)
+        Job(
+            self,
+            lambda _stop: once(discover),
+            on_value=self._show_choices,
+            on_error=self._show_no_choices,
+        )
         self._show_layers()
 
     def _build(self) -> None:
@@ -66,6 +75,7 @@ class StainDock(common.Dock):
         self.button = common.main_button("Stain", "Predict nuclei, lipids and cytoplasm")
         self.progress = RunProgress()
         self.done = common.text()
+        self.notes = common.amber()
         for widget in (
             self.hint,
             self.controls,
@@ -75,6 +85,7 @@ class StainDock(common.Dock):
             self.button,
             self.progress,
             self.done,
+            self.notes,
         ):
             self.body.addWidget(widget)
         self.finish()
@@ -105,6 +116,11 @@ class StainDock(common.Dock):
         self.controls.offer(*found)
         self._layer_changed()
 
+    def _show_no_choices(self, error: Exception) -> None:
+        self._discovered = True
+        self._enable()
+        report(error)
+
     def _show_layers(self) -> None:
         stacks = [layer for layer in self.viewer.layers if is_stack_layer(layer)]
         box = self.controls.layers
@@ -129,8 +145,8 @@ class StainDock(common.Dock):
 
     def _enable(self) -> None:
         layer, model = self.layer(), self.controls.model
-        lacking = _EMPTY if layer is None else _NO_MODEL if model is None else ""
-        common.say(self.hint, lacking if layer is None or self._discovered else "")
+        no_model = _NO_MODEL if self._discovered else _LOOKING
+        common.say(self.hint, _EMPTY if layer is None else no_model if model is None else "")
         earlier = layer is not None and bool(self._runs_of(str(layer.unique_id)))
         self.replace.setVisible(earlier and not self.book.running)
         self.button.setEnabled(layer is not None and model is not None)
@@ -155,11 +171,14 @@ class StainDock(common.Dock):
             self._show_preview((), "")
             return
         try:
-            self.preview.ask(*self._task(layer))
+            stack, request = self._task(layer)
+            doubts = words.unit_doubts(layer.scale[-2:], stack.pixel_size_um)
+            self.preview.ask(stack, request, doubts)
         except FluorgenError as error:
             self._show_preview((str(error),), "")
 
     def _show_preview(self, warnings: tuple[str, ...], estimate: str) -> None:
+        self._said = warnings
         common.say(self.warnings, "\n".join(warnings))
         common.say(self.estimate, words.first_run_text(estimate, warm=self._warm))
         self.estimate.setVisible(bool(estimate) and not self.book.running)
@@ -167,7 +186,8 @@ class StainDock(common.Dock):
     def _copy_call(self) -> None:
         layer = self.layer()
         if layer is not None and self.controls.model is not None:
-            call = words.python_call(*self._task(layer))
+            stack, request = self._task(layer)
+            call = words.python_call(stack, request, saved=Path(stack.source).exists())
             QApplication.clipboard().setText(call)
 
     # the run
@@ -183,6 +203,8 @@ class StainDock(common.Dock):
             report(error)
             return
         ticket = self.book.open(str(layer.unique_id))
+        record_of(layer.metadata)[STAINING] = True
+        said = self._said
         self._show_running(True)
         model = self.preview.model(request.model)
 
@@ -195,7 +217,7 @@ class StainDock(common.Dock):
             self,
             work,
             on_event=self.progress.show_event,
-            on_value=lambda field: self._show_result(ticket, field),
+            on_value=lambda field: self._show_result(ticket, field, said),
             on_finished=lambda cancelled: self._finish(ticket, cancelled),
             description=f"Virtual stain: {stack.identity.name}",
         )
@@ -206,40 +228,29 @@ class StainDock(common.Dock):
             self.job.cancel()
             self.progress.stopping()
 
-    def _show_result(self, ticket: words.RunTicket, field: StainedField) -> None:
+    def _show_result(
+        self, ticket: words.RunTicket, field: StainedField, said: tuple[str, ...]
+    ) -> None:
         if not self.book.is_current(ticket):
             return
         source = self._layer_with(ticket.layer_id)
         if source is None:
             common.say(self.done, words.dropped_text(field.identity.name))
             return
-        if self.replace.isChecked():
-            for run in self._runs_of(ticket.layer_id):
-                for layer in run.layers.values():
-                    self.viewer.layers.remove(layer)
-        names = (layer.name for layer in self.viewer.layers)
-        specs = result_layers(
-            field,
-            Spatial.of_layer(source).plane(),
-            run=ticket.key,
-            source_id=ticket.layer_id,
-            suffix=words.run_suffix(names, short_name(field.identity)),
-        )
-        # Adding a layer selects it; the selection belongs to the user.
-        active = self.viewer.layers.selection.active
-        for spec in specs:
-            common.add_layer(self.viewer, spec)
-        self.viewer.layers.selection.active = active
-        source.visible = False  # stains are judged on black, as under a microscope
+        shown = show_run(self.viewer, source, ticket, field, replace=self.replace.isChecked())
         nuclei = int(field.nuclei_labels.max(initial=0))
         self._warm = True
         self._changed.start()  # the estimate is better now
-        common.say(self.done, words.done_text(nuclei, self.progress.seconds))
+        common.say(self.done, words.done_text(nuclei, self.progress.seconds, shown=shown))
+        news = [x for x in field.provenance.get("messages", ()) if x not in said]
+        common.say(self.notes, "\n".join(news))
 
     def _finish(self, ticket: words.RunTicket, cancelled: bool) -> None:
         if not self.book.is_current(ticket):
             return
         self.book.close()
+        if (source := self._layer_with(ticket.layer_id)) is not None:
+            record_of(source.metadata).pop(STAINING, None)
         self.job = None
         self._show_running(False)
         if cancelled:
@@ -252,6 +263,7 @@ class StainDock(common.Dock):
         if running:
             self.progress.begin()
             common.say(self.done, "")
+            common.say(self.notes, "")
             self.replace.setVisible(False)
         else:
             self.progress.hide()

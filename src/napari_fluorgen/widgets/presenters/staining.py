@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,20 @@ def warning_lines(messages: Iterable[str], *, simulated: bool) -> list[str]:
     return lines
 
 
+def unit_doubts(
+    scale: Sequence[float], pixel_size_um: tuple[float, float] | None
+) -> tuple[str, ...]:
+    """Ask back where a layer has a scale but no length unit: many readers mean micrometres."""
+    y, x = (abs(float(step)) for step in scale)
+    if pixel_size_um is not None or y == x == 1.0:
+        return ()
+    found = f"{x:.4g}" if math.isclose(y, x, rel_tol=0.01) else f"{y:.4g} × {x:.4g}"
+    return (
+        f"The layer has a scale of {found} but no unit of length: if these are micrometres, "
+        "enter them under Advanced > Pixel size.",
+    )
+
+
 def run_suffix(layer_names: Iterable[str], stem: str) -> str:
     """Ending for the layer names of a further run of the same stack: ``" (2)"``, ``" (3)"``."""
     names = set(layer_names)
@@ -133,7 +147,7 @@ def run_suffix(layer_names: Iterable[str], stem: str) -> str:
     return f" ({number})"
 
 
-def python_call(stack: BrightfieldStack, request: Any) -> str:
+def python_call(stack: BrightfieldStack, request: Any, *, saved: bool = True) -> str:
     """Write the call of the Python API that gives the same result.
 
     Parameters
@@ -142,6 +156,8 @@ def python_call(stack: BrightfieldStack, request: Any) -> str:
         What is stained; only its source and identity are looked at.
     request : StainRequest
         Settings of the run.
+    saved : bool
+        Whether the source is a file or folder, not a layer that lives in napari alone.
 
     Returns
     -------
@@ -162,9 +178,10 @@ def python_call(stack: BrightfieldStack, request: Any) -> str:
         if place.well is None
         else f"read_plate({stack.source!r}).read({place.well!r}, {place.site!r})"
     )
+    hint = "" if saved else "  # no file yet: save the layer and give its path here"
     return (
         "import napari_fluorgen as fluorgen\n"
-        f"stack = fluorgen.{read}\n"
+        f"stack = fluorgen.{read}{hint}\n"
         f"model = fluorgen.load_model({settings['model']!r})\n"
         f"field = fluorgen.stain(stack, model{arguments})\n"
     )
@@ -178,13 +195,15 @@ STAGES = {
 """What is shown while a stage after the networks runs."""
 
 
-def done_text(nuclei: int, seconds: float) -> str:
-    """Say that a run is done."""
+def done_text(nuclei: int, seconds: float, *, shown: bool = True) -> str:
+    """Say that a run is done, and what can be seen of it."""
     noun = "1 nucleus" if nuclei == 1 else f"{nuclei} nuclei"
     took = f"{seconds:.1f} s" if seconds < 10 else duration(seconds).removeprefix("about ")
+    if not shown:
+        return f"Done in {took}: {noun}. Its layers are hidden, because another stack is shown."
     return (
         f"Done in {took}: {noun}. Brightfield is hidden below the stains; "
-        "the Confidence dock shows where to believe them."
+        "the Confidence dock shows where the nuclei are certain."
     )
 
 
