@@ -113,6 +113,11 @@ def test_an_existing_folder_is_kept_unless_asked(drawn_field, tmp_path):
     assert not (folder / "masks" / "a_Nuclei.tif").exists()
 
 
+def test_the_readme_keeps_results_out_of_the_folder(drawn_field, tmp_path):
+    export_cellprofiler([drawn_field("a")], tmp_path / "export")
+    assert " -o ../results\n" in (tmp_path / "export" / "README.txt").read_text(encoding="utf-8")
+
+
 def test_overwriting_never_deletes_other_files(drawn_field, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="other files"):

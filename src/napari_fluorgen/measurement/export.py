@@ -31,7 +31,8 @@ _README = """Virtually stained images for CellProfiler 4.2
 
 {how_to_open}
 Without a window, from this folder:
-    cellprofiler -c -r -p {pipeline} -i . -o results
+    cellprofiler -c -r -p {pipeline} -i . -o ../results
+Keep results outside: exporting again with overwriting replaces this folder as a whole.
 
 {pipeline}      takes the nuclei from masks/, lets CellProfiler find cells and lipid droplets
 {masks_pipeline}  takes nuclei, cells and lipid droplets from masks/: the objects that napari shows
