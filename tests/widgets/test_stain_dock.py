@@ -239,13 +239,15 @@ def test_cancel_in_naparis_activity_dock_is_a_stop(viewer, qtbot, dock):
     assert "Stopped" in dock.done.text()
 
 
-def test_pixels_are_let_go_when_their_layer_is_closed(viewer, qtbot, dock):
-    planes = make_planes(1)
+def test_pixels_of_a_stopped_run_are_let_go_with_their_layer(viewer, qtbot, dock):
+    planes = make_planes(1, (512, 512))
     gone = weakref.ref(planes)
     layer = viewer.add_image(planes, name="mine")
     del planes
-    qtbot.waitUntil(lambda: bool(dock.estimate.text()), timeout=WAIT)
+    dock.controls.tile.setValue(64)
     dock.start()
+    worker = weakref.proxy(dock.job._worker)
+    dock.job._worker.yielded.connect(lambda _event: worker.quit())
     qtbot.waitUntil(idle(dock), timeout=WAIT)
     viewer.layers.remove(layer)
     del layer

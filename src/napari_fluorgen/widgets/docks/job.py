@@ -54,13 +54,18 @@ class Job(QObject):
         self._on_error = on_error or report
         self._on_finished = on_finished
         self._stop = stop = threading.Event()
-        self._worker = worker = create_worker(
-            guarded,
-            lambda: work(stop.is_set),
+        self._steps = steps = guarded(lambda: work(stop.is_set))
+
+        def run() -> Steps:
+            return (yield from steps)
+
+        worker = create_worker(
+            run,
             _start_thread=False,
             _ignore_errors=True,
             _progress={"desc": description} if description else None,
         )
+        self._worker = worker
         worker.yielded.connect(self._event)
         worker.returned.connect(self._returned)
         worker.finished.connect(self._finished)
@@ -103,6 +108,7 @@ class Job(QObject):
     def _finished(self) -> None:
         # The dock would keep the worker, and with it the pixels it worked on, until it is closed.
         self._dock.destroyed.disconnect(self._halt)
+        self._steps.close()  # napari's own cancel leaves it half done
         if self._on_finished is not None:
             self._on_finished(self.cancelled)
         self.deleteLater()
