@@ -96,7 +96,6 @@ def take_all(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> N
     wait(lambda: stain.done.text().startswith("Done"), "a result")
     wait(lambda: confidence.run() is not None and confidence.counts.text(), "the counts")
     take(viewer, options.output / "virtual-stain.png")
-    take(viewer, options.output / "canvas-stains.png", canvas_only=True)
 
     measure.button.click()
     wait(lambda: measure.done.text(), "the measurements")
@@ -109,7 +108,6 @@ def take_all(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> N
     confidence.map_layer().visible = True
     wait(lambda: confidence.counts.text(), "the counts")
     take(viewer, options.output / "confidence.png")
-    take(viewer, options.output / "canvas-confidence.png", canvas_only=True)
 
 
 def wait(condition: Callable[[], Any], what: str) -> None:
@@ -137,10 +135,10 @@ def settle(seconds: float) -> None:
         time.sleep(0.02)
 
 
-def take(viewer: napari.Viewer, path: Path, *, canvas_only: bool = False) -> None:
-    """Save a picture of the window or of its canvas."""
+def take(viewer: napari.Viewer, path: Path) -> None:
+    """Save a picture of the window."""
     settle(1.0)
-    viewer.window.screenshot(str(path), canvas_only=canvas_only, flash=False)
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
     print(path)
 
 

@@ -204,7 +204,7 @@ def _scale_bar(draw: Any, font: Any, width: int, bottom: int, pixel_um: float) -
     draw.rectangle((10, bottom - 14, 10 + length, bottom - 10), fill="white", outline="black")
     draw.text(
         (12, bottom - 34),
-        f"{length_um} µm",
+        f"{length_um} um",  # Pillow's own font has no µ
         fill="white",
         font=font,
         stroke_width=2,
