@@ -3,10 +3,11 @@
 A range ``(low, high)`` is drawn uniformly once a field or a cell. Refractive indices:
 
 - medium 1.337: aqueous culture medium; cytoplasm 1.36-1.37 and a nucleus of LOWER index than
-  its cytoplasm: Schürmann et al., J. Biophotonics 9 (2016) 1068, 10.1002/jbio.201500273;
+  its cytoplasm: Schürmann et al., J. Biophotonics 9 (2016) 1068, 10.1002/jbio.201500273,
+  confirmed in other cell lines by Steelman et al., J. Biophotonics 10 (2017) 1714,
+  10.1002/jbio.201600314; the size of the step is chosen by hand;
 - lipid 1.46: triglycerides such as triolein, 1.46-1.47 in bulk;
-- nucleoli above the nucleoplasm, organelles above the cytosol: order of magnitude from
-  Steelman et al., J. Biophotonics 10 (2017) 1714, 10.1002/jbio.201600314; chosen by hand.
+- nucleoli above the nucleoplasm and granules above the cytosol: chosen by hand.
 
 Sizes of cells, nuclei and droplets are chosen by hand for differentiating adipocytes.
 """
