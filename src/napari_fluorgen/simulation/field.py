@@ -58,7 +58,8 @@ def simulate_field(
     preset : Preset
         Cells, optics and camera to draw from.
     seed : int
-        The same seed gives the same field on the same device.
+        The same seed gives the same field on the same device with the same number of threads;
+        another number changes the camera noise of the brightfield planes.
     shape : tuple of int
         Rows and columns.
     device : str or torch.device
