@@ -138,3 +138,23 @@ def test_architecture_round_trip(kind):
 def test_architecture_refuses_unknown_settings():
     with pytest.raises(ValueError, match="extra"):
         Architecture(kind="dense-unet", depth=3)
+
+
+@pytest.mark.parametrize("kind", ["dense-unet", "nuclei"])
+def test_folded_networks_keep_the_size_and_start_without_a_checkerboard(kind):
+    architecture = Architecture(kind=kind, **{**SMALL, "blocks": 2}, fold=3)
+    assert architecture.divisor == 12
+    network = build_network(architecture).eval()
+    output = network(torch.randn(1, 7, 24, 36))
+    image = output.stain if kind == "nuclei" else output
+    assert image.shape == (1, 1, 24, 36)
+    block = image.unfold(2, 3, 3).unfold(3, 3, 3)
+    torch.testing.assert_close(block, block[..., :1, :1].expand_as(block))
+
+
+def test_folded_nuclei_net_trains_its_side_outputs_on_the_coarser_grid():
+    network = NucleiNet(**SMALL, fold=2)
+    stain, logits, sides = network.forward_train(torch.randn(1, 7, 32, 32))
+    assert stain.shape == (1, 1, 32, 32)
+    assert logits.shape == (1, 2, 32, 32)
+    assert [tuple(s.shape) for s in sides] == [(1, 1, 4, 4), (1, 1, 8, 8)]

@@ -22,6 +22,9 @@ class Architecture(BaseModel):
     in_channels: int = Field(default=7, ge=1, description="Brightfield planes.")
     out_channels: int = Field(default=1, ge=1, description="Stains of a dense-unet.")
     classes: int = Field(default=2, ge=2, description="Segmentation classes of a nuclei network.")
+    fold: int = Field(
+        default=1, ge=1, description="Side of the pixel blocks folded into channels at the input."
+    )
     first_filters: int = Field(default=48, ge=1, description="Width of the first convolution.")
     blocks: int = Field(default=4, ge=1, description="Resolution steps.")
     layers: int = Field(default=4, ge=1, description="Layers a dense block.")
@@ -33,7 +36,7 @@ class Architecture(BaseModel):
     @property
     def divisor(self) -> int:
         """Number that rows and columns of the input are multiples of."""
-        return int(2**self.blocks)
+        return int(self.fold * 2**self.blocks)
 
 
 def build_network(architecture: Architecture) -> nn.Module:

@@ -124,6 +124,15 @@ class TransitionUp(nn.Module):
         return F.avg_pool2d(F.pad(x, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
 
 
+def unfolding_head(in_channels: int, out_channels: int, fold: int) -> nn.Conv2d:
+    """Return the last 1x1 convolution; where pixels are unfolded after it, it starts smooth."""
+    head = nn.Conv2d(in_channels, out_channels * fold**2, 1)
+    if fold > 1:
+        icnr_(head.weight, fold)
+        nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+    return head
+
+
 class Encoder(nn.Module):
     """First convolution, down blocks and bottleneck, shared by the networks.
 

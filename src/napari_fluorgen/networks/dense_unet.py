@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_fluorgen.networks.blocks import Decoder, Encoder
+from napari_fluorgen.networks.blocks import Decoder, Encoder, unfolding_head
 
 
 class DenseUNet(nn.Module):
@@ -22,6 +23,10 @@ class DenseUNet(nn.Module):
         that each layer adds.
     dropout : float
         Probability of dropping a value while training.
+    fold : int
+        Blocks of ``fold`` x ``fold`` pixels become channels before the first convolution and
+        pixels again after the last, so that the network works on a coarser grid and loses
+        nothing that it was given. 1 for none.
 
     References
     ----------
@@ -39,9 +44,12 @@ class DenseUNet(nn.Module):
         layers: int = 4,
         growth_rate: int = 12,
         dropout: float = 0.2,
+        fold: int = 1,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(in_channels, first_filters, blocks, layers, growth_rate, dropout)
+        self.fold = fold
+        planes = in_channels * fold**2
+        self.encoder = Encoder(planes, first_filters, blocks, layers, growth_rate, dropout)
         self.decoder = Decoder(
             self.encoder.out_channels,
             self.encoder.skip_channels[::-1],
@@ -49,7 +57,7 @@ class DenseUNet(nn.Module):
             growth_rate,
             dropout,
         )
-        self.head = nn.Conv2d(self.decoder.out_channels, out_channels, 1)
+        self.head = unfolding_head(self.decoder.out_channels, out_channels, fold)
 
     def forward(self, x: Tensor) -> Tensor:
         """Stain the planes.
@@ -57,19 +65,29 @@ class DenseUNet(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (B, in_channels, Y, X)
-            Scaled brightfield; Y and X are multiples of ``2**blocks``.
+            Scaled brightfield; Y and X are multiples of ``fold * 2**blocks``.
 
         Returns
         -------
         Tensor, shape (B, out_channels, Y, X), float32
             Stain in [0, 1].
         """
-        x, skips = self.encoder(x)
+        x, skips = self.encoder(fold_pixels(x, self.fold))
         for level in range(len(self.decoder)):
             x = self.decoder.step(level, x, skips.pop())
-        return stain_from(self.head(x))
+        return stain_from(unfold_pixels(self.head(x), self.fold))
 
 
 def stain_from(x: Tensor) -> Tensor:
     """Map the last convolution to [0, 1] by (1 + tanh) / 2, in float32 under autocast too."""
     return (torch.tanh(x.float()) + 1) / 2
+
+
+def fold_pixels(x: Tensor, fold: int) -> Tensor:
+    """Turn blocks of pixels into channels; a fold of 1 leaves no trace in an exported graph."""
+    return F.pixel_unshuffle(x, fold) if fold > 1 else x
+
+
+def unfold_pixels(x: Tensor, fold: int) -> Tensor:
+    """Turn channels back into blocks of pixels."""
+    return F.pixel_shuffle(x, fold) if fold > 1 else x

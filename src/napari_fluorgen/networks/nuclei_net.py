@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from napari_fluorgen.networks.blocks import Decoder, DenseBlock, Encoder
-from napari_fluorgen.networks.dense_unet import stain_from
+from napari_fluorgen.networks.blocks import Decoder, DenseBlock, Encoder, unfolding_head
+from napari_fluorgen.networks.dense_unet import fold_pixels, stain_from, unfold_pixels
 
 
 class NucleiOutput(NamedTuple):
@@ -44,6 +44,8 @@ class NucleiNet(nn.Module):
         Probability of dropping a value while training.
     refine_layers, refine_growth_rate : int
         Size of the last dense block of the stain's decoder.
+    fold : int
+        As in `DenseUNet`.
     """
 
     def __init__(
@@ -57,18 +59,21 @@ class NucleiNet(nn.Module):
         dropout: float = 0.2,
         refine_layers: int = 2,
         refine_growth_rate: int = 2,
+        fold: int = 1,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(in_channels, first_filters, blocks, layers, growth_rate, dropout)
+        self.fold = fold
+        planes = in_channels * fold**2
+        self.encoder = Encoder(planes, first_filters, blocks, layers, growth_rate, dropout)
         width = self.encoder.out_channels
         skips = self.encoder.skip_channels[::-1]
         self.segmentation = Decoder(width, (0,) * blocks, layers, growth_rate, dropout)
-        self.segmentation_head = nn.Conv2d(self.segmentation.out_channels, classes, 1)
+        self.segmentation_head = unfolding_head(self.segmentation.out_channels, classes, fold)
         self.stain = Decoder(width, skips, layers, growth_rate, dropout)
         self.refine = DenseBlock(
             self.stain.out_channels, refine_layers, refine_growth_rate, dropout, keep_input=True
         )
-        self.stain_head = nn.Conv2d(self.refine.out_channels, 1, 1)
+        self.stain_head = unfolding_head(self.refine.out_channels, 1, fold)
         self.side_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in range(blocks - 1))
 
     def forward(self, x: Tensor) -> NucleiOutput:
@@ -77,7 +82,7 @@ class NucleiNet(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (B, in_channels, Y, X)
-            Scaled brightfield; Y and X are multiples of ``2**blocks``.
+            Scaled brightfield; Y and X are multiples of ``fold * 2**blocks``.
 
         Returns
         -------
@@ -99,9 +104,9 @@ class NucleiNet(nn.Module):
         -------
         stain, logits : Tensor
             As from `forward`.
-        side_outputs : tuple of Tensor, shape (B, 1, Y / 2**k, X / 2**k), float32
+        side_outputs : tuple of Tensor, shape (B, 1, Y / f, X / f), float32
             Linear 1x1 convolutions of the stain decoder's features, coarsest first:
-            k = blocks - 1, ..., 1.
+            f = fold * 2**k for k = blocks - 1, ..., 1.
         """
         output, features = self._decode(x)
         sides = tuple(
@@ -111,13 +116,13 @@ class NucleiNet(nn.Module):
 
     def _decode(self, x: Tensor) -> tuple[NucleiOutput, list[Tensor]]:
         """Return the output and the stain decoder's features at all but the last block."""
-        x, skips = self.encoder(x)
+        x, skips = self.encoder(fold_pixels(x, self.fold))
         segmentation = stain = x
         features = []
         for level in range(len(self.stain)):
             stain = self.stain.step(level, stain + segmentation, skips.pop())
             segmentation = self.segmentation.step(level, segmentation, None)
             features.append(stain)
-        logits = self.segmentation_head(segmentation).float()
-        image = stain_from(self.stain_head(self.refine(stain)))
+        logits = unfold_pixels(self.segmentation_head(segmentation), self.fold).float()
+        image = stain_from(unfold_pixels(self.stain_head(self.refine(stain)), self.fold))
         return NucleiOutput(image, logits), features[:-1]
