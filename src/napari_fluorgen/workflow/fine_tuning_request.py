@@ -1,0 +1,180 @@
+"""What a fine-tuning run is asked for and what it gives: plain frozen data, no torch.
+
+The run itself is ``fine_tune(request, *, pairs=None, progress=None, preview=None, stage=None,
+should_stop=None) -> FineTuneResult`` in `napari_fluorgen.workflow.fine_tuning`:
+
+- ``pairs``: stacks with ``truth`` in memory (layers of a viewer) instead of ``request.pairs``;
+- ``progress(TrainProgress)`` after steps, ``stage(sentence)`` when another part of the work
+  begins, ``preview(stain, predicted, truth)`` with float32 images (Y, X) in camera counts of a
+  held-out part after each validation, all called in the thread that runs it;
+- ``should_stop()`` is asked after each step. Stopped with something learned it still calibrates
+  and packs the best so far (``result.stopped``); stopped with nothing it raises `Cancelled`;
+- other trouble is one sentence in an `InputError`, `ModelError`, `ConfigError`, `OutputError` or
+  `DeviceError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from napari_fluorgen.errors import ConfigError
+from napari_fluorgen.stack import STAINS
+from napari_fluorgen.workflow.request import DEFAULT_MODEL, describe_validation_error
+
+DEFAULT_MINUTES = 10.0
+
+
+class FineTuneRequest(BaseModel):
+    """Settings of one fine-tuning run.
+
+    The command line, Python and the Train dock build the same; the package that comes out
+    carries it in its record of training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    init: str = Field(DEFAULT_MODEL, description="Installed model or package folder to start from.")
+    pairs: Path | None = Field(
+        None, description="Folder of fields with brightfield and true stains."
+    )
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="Name of the new model; by default that of the start with '-tuned'.",
+    )
+    output: Path | None = Field(None, description="Folder of the new package.")
+    install: bool = Field(False, description="Also install the package for this user.")
+    minutes: float | None = Field(
+        None, gt=0, le=10080, description="Time to train; 10 where no steps are given either."
+    )
+    steps: int | None = Field(None, ge=1, description="Steps of each network, instead of minutes.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    registration: Literal["report", "correct", "off"] = Field(
+        "report", description="What to do about a shift between brightfield and stains."
+    )
+    stains: tuple[str, ...] | None = Field(
+        None, description="Which networks to train; by default all that the pairs have stains of."
+    )
+    seed: int = Field(42, ge=0, lt=2**32, description="Of the split and of all draws.")
+    work: Path | None = Field(
+        None, description="Keeps checkpoints and logs; a temporary folder where not given."
+    )
+    resume: bool = Field(False, description="Go on from the checkpoints in `work`.")
+    overwrite: bool = Field(False, description="Replace an older package, model or run.")
+
+    @field_validator("stains")
+    @classmethod
+    def _known_stains(cls, stains: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if stains is not None and (not stains or not set(stains) <= set(STAINS)):
+            raise ValueError(f"name some of {', '.join(STAINS)}")
+        return None if stains is None else tuple(stain for stain in STAINS if stain in stains)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FineTuneRequest:
+        if self.minutes is not None and self.steps is not None:
+            raise ValueError("give minutes or steps, not both")
+        if self.output is None and not self.install:
+            raise ValueError("give an output folder for the new model, or install it")
+        if self.resume and self.work is None:
+            raise ValueError("only a run whose work folder was kept can be resumed")
+        return self
+
+    @classmethod
+    def build(cls, **settings: Any) -> FineTuneRequest:
+        """Return a request, or say in one sentence which setting is wrong.
+
+        Raises
+        ------
+        ConfigError
+            When a setting is unknown, out of range or contradicts another.
+        """
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            if first["loc"]:
+                raise ConfigError(describe_validation_error(error)) from None
+            said = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{said[0].upper()}{said[1:]}.") from None
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the request as JSON-ready values."""
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class FineTuneScores:
+    """How a model does on the held-out fields.
+
+    Attributes
+    ----------
+    pearson : mapping of str to float
+        Mean correlation with the true stain, by stain.
+    pixel_error : mapping of str to float
+        Official pixel error by stain: mean absolute error over the median of the truth.
+    f1 : mapping of float to float
+        F1 of the nuclei by IoU threshold (0.5 and 0.7), pooled; empty without nuclei labels.
+    """
+
+    pearson: Mapping[str, float]
+    pixel_error: Mapping[str, float]
+    f1: Mapping[float, float] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return JSON-ready values; what is undefined is None."""
+        return {
+            name: {str(key): value if value == value else None for key, value in table.items()}
+            for name, table in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """The new model and what it gained.
+
+    Attributes
+    ----------
+    name : str
+        Of the new model.
+    path : Path
+        Its package: the output folder, or the installed one where only that was asked for.
+    installed : bool
+        Whether it stands in the list of models now.
+    before, after : FineTuneScores
+        Of the start model, as `fluorgen stain` runs it, and of the new one, on held-out parts.
+    fields : mapping of str to tuple of str
+        Names of the parts used for ``"training"``, ``"validation"`` and ``"calibration"``.
+    stains : tuple of str
+        Networks that were trained; the others are those of the start model.
+    steps : mapping of str to int
+        Steps taken by each of them.
+    minutes : float
+        Duration of the training.
+    stopped : bool
+        Whether the user stopped it; the model is then the best until there.
+    notes : tuple of str
+        What was assumed, left out or should be known, in sentences.
+    """
+
+    name: str
+    path: Path
+    installed: bool
+    before: FineTuneScores
+    after: FineTuneScores
+    fields: Mapping[str, tuple[str, ...]]
+    stains: tuple[str, ...]
+    steps: Mapping[str, int]
+    minutes: float
+    stopped: bool
+    notes: tuple[str, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        record = dict(vars(self))
+        record |= {"path": str(self.path), "minutes": round(self.minutes, 2)}
+        return record | {"before": self.before.to_record(), "after": self.after.to_record()}
