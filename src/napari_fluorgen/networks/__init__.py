@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_fluorgen.networks.combined import CombinedNetwork
     from napari_fluorgen.networks.dense_unet import DenseUNet
     from napari_fluorgen.networks.discriminator import PatchDiscriminator
+    from napari_fluorgen.networks.finer import for_finer_pixels
     from napari_fluorgen.networks.icnr import icnr_
     from napari_fluorgen.networks.nuclei_net import NucleiNet, NucleiOutput
 
@@ -24,6 +25,7 @@ __all__ = [
     "NucleiOutput",
     "PatchDiscriminator",
     "build_network",
+    "for_finer_pixels",
     "icnr_",
 ]
 
@@ -35,6 +37,7 @@ _MODULES = {
     "NucleiOutput": "nuclei_net",
     "PatchDiscriminator": "discriminator",
     "build_network": "architecture",
+    "for_finer_pixels": "finer",
     "icnr_": "icnr",
 }
 
