@@ -94,7 +94,6 @@ def said(ran) -> str:
         (text, "notes.tif"),
         (rgb, "rgb.tif"),
         (nan, "NaN"),
-        (single_plane, "single plane"),
         (five_axes, "series.ome.tif"),
         (folder_without_stacks, "papers"),
         (empty_folder, "nothing"),
@@ -112,6 +111,15 @@ def test_bad_stack_is_one_sentence_and_leaves_nothing(
     assert with_json.code == 1
     assert with_json.json["status"] == "failed"
     assert f"Error: {with_json.json['error']}" == said(with_json)
+
+
+def test_single_plane_is_stained_with_a_warning(fluorgen, installed, tmp_path) -> None:
+    out = tmp_path / "out"
+    source = single_plane(tmp_path)
+    ran = fluorgen("stain", source, "-o", out, "--model", "tiny", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert "Warning: a single plane stands in for the 7 planes" in " ".join(ran.err.split())
+    assert (out / "plane_nuclei.tif").exists()
 
 
 def test_bad_file_among_good_ones_is_listed_and_the_rest_done(

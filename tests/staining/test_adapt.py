@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fluorgen.errors import ConfigError, InputError
+from napari_fluorgen.errors import ConfigError, InputError, ModelError
 from napari_fluorgen.staining.adapt import match_stack
 
 MODEL_Z = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
@@ -211,3 +211,76 @@ def test_planes_ascend_and_flipping_mirrors_them(spec_of, stack_of, planes, step
     assert list(up) == sorted(up)
     assert down == up[::-1]
     assert set(up) <= set(range(planes))
+
+
+@pytest.fixture(scope="session")
+def varied(spec_of):
+    return spec_of(training={"plane_range_um": [6, 50]})
+
+
+SEPHACE = (-25.0, -10.0, 0.0, 10.0, 25.0)
+
+
+def test_a_model_of_varied_spacing_takes_planes_by_order(varied, stack_of):
+    stack = stack_of(blank(5), z_um=SEPHACE)
+    match = match_stack(stack, varied, focus="as-is")
+    assert match.plane_indices == (0, 1, 1, 2, 3, 3, 4)
+    assert said(match, "5 planes, the model wants 7: some are repeated")
+    assert not said(match, "from where the model wants")
+    assert match_stack(stack, varied, focus="flipped").plane_indices == (4, 3, 3, 2, 1, 1, 0)
+
+
+def test_uneven_planes_are_all_used_by_a_model_of_varied_spacing(varied, stack_of):
+    stack = stack_of(blank(6), z_um=(1327.6, 1341.95, 1351.6, 1352.25, 1362.0, 1376.8))
+    assert match_stack(stack, varied, focus="as-is").plane_indices == (0, 1, 2, 2, 3, 4, 5)
+
+
+def test_seven_planes_of_any_seen_spacing_need_no_words(varied, stack_of):
+    match = match_stack(stack_of(blank(), z_um=tuple(np.arange(7) * 3.1)), varied, focus="as-is")
+    assert match.plane_indices == tuple(range(7))
+    assert match.messages == ()
+
+
+def test_a_stack_deeper_than_ever_seen_is_cut_around_its_focus(spec_of, stack_of, lit_from_above):
+    z = np.arange(-8.0, 18.0, 2.0)
+    spec = spec_of(training={"plane_range_um": [6, 12]})
+    match = match_stack(stack_of(lit_from_above(z), z_um=tuple(z + 100)), spec)
+    assert [z[i] for i in match.plane_indices] == list(MODEL_Z)
+    assert said(match, "sharpest")
+    finer = spec_of(training={"plane_range_um": [2, 8]})
+    match = match_stack(stack_of(lit_from_above(z), z_um=tuple(z + 100)), finer)
+    assert {z[i] for i in match.plane_indices} == {-4, -2, 0, 2, 4}
+    assert said(match, "5 of 13 planes, the model wants 7")
+
+
+def test_planes_further_apart_than_ever_seen_are_said(varied, stack_of):
+    match = match_stack(stack_of(blank(3), z_um=(-60.0, 0.0, 60.0)), varied, focus="as-is")
+    assert set(match.plane_indices) == {0, 1, 2}
+    assert said(match, "The planes span 120 µm, the model was trained on 6 to 50 µm")
+
+
+def test_planes_closer_than_ever_seen_are_said(varied, stack_of):
+    match = match_stack(stack_of(blank(), z_um=tuple(np.arange(7) * 0.1)), varied, focus="as-is")
+    assert match.plane_indices == tuple(range(7))
+    assert said(match, "The planes span 0.6 µm")
+
+
+@pytest.mark.parametrize("record", [[50, 6], [6], "wide", [float("nan"), 50], 12])
+def test_a_record_of_planes_that_makes_no_sense_is_refused(spec_of, stack_of, record):
+    with pytest.raises(ModelError, match="plane_range_um"):
+        match_stack(stack_of(blank()), spec_of(training={"plane_range_um": record}))
+
+
+@given(
+    steps=st.lists(st.floats(0.1, 20), min_size=1, max_size=30),
+    origin=st.floats(-1e4, 1e4),
+)
+def test_planes_of_varied_spacing_ascend_within_the_span(varied, stack_of, steps, origin):
+    z = tuple(origin + np.cumsum([0, *steps]))
+    stack = stack_of(np.ones((len(z), 2, 2), np.uint16) * 5, z_um=z)
+    up = match_stack(stack, varied, focus="as-is").plane_indices
+    assert list(up) == sorted(up)
+    assert match_stack(stack, varied, focus="flipped").plane_indices == up[::-1]
+    if z[-1] - z[0] <= 50:
+        assert (up[0], up[-1]) == (0, len(z) - 1)
+        assert len(set(up)) == min(len(z), 7)

@@ -99,10 +99,11 @@ def test_stop_ends_the_run(stack, model, after) -> None:
         fluorgen.stain(stack, model, device="cpu", should_stop=lambda: next(asked, True))
 
 
-def test_single_plane_is_refused(stack, model) -> None:
+def test_single_plane_is_stained_with_a_warning(stack, model) -> None:
     flat = replace(stack, data=np.asarray(stack.data)[:1], z_um=None)
-    with pytest.raises(InputError, match="single plane"):
-        fluorgen.stain(flat, model)
+    field = fluorgen.stain(flat, model, device="cpu")
+    assert field.shape == stack.shape[1:]
+    assert any("single plane stands in" in line for line in field.provenance["messages"])
 
 
 def test_nan_is_refused(stack, model) -> None:

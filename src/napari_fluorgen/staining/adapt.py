@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_fluorgen.errors import ConfigError, InputError
+from napari_fluorgen.errors import ConfigError, InputError, ModelError
 from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.staining import focus as defocus
 
@@ -82,6 +82,15 @@ def match_stack(
         Where the stack has no planes or pixels, or a pixel size that cannot be true.
     ConfigError
         Where `focus` is none of the three words.
+    ModelError
+        Where the model's record of its planes makes no sense.
+
+    Notes
+    -----
+    A model of one spacing gets, for each of its planes, the nearest of the stack. A model whose
+    ``training["plane_range_um"]`` says that it was trained on varied spacing, from the smallest to
+    the largest span in micrometres, gets planes spread evenly over the order of the stack, of a
+    deeper stack those within the largest span around the sharpest plane.
     """
     if focus not in ("auto", "as-is", "flipped"):
         raise ConfigError(f"Focus is '{focus}'; choose 'auto', 'as-is' or 'flipped'.")
@@ -177,7 +186,8 @@ def _match_planes(
     if depth == 1:
         messages.append(
             f"Warning: a single plane stands in for the {wanted} planes that the model wants; "
-            "the model reads cells from how they change with focus, so do not trust this result."
+            "the model reads cells from how they change with focus, so do not trust this result: "
+            "image a z-stack, best with seven planes around the cells."
         )
         return (0,) * wanted, None if focus == "auto" else focus == "flipped"
 
@@ -185,8 +195,10 @@ def _match_planes(
     order = np.argsort(positions, kind="stable") if positions else np.arange(depth)
     heights = np.asarray(positions, float)[order] if positions else None
     model_z = np.asarray(spec.z_um, float)
+    seen = _seen_range(spec)
     # The whole series is read only where its contrast has to be judged.
-    deeper = heights is not None and np.ptp(heights) > 1.3 * np.ptp(model_z)
+    deepest = seen[1] if seen else 1.3 * float(np.ptp(model_z))
+    deeper = heights is not None and np.ptp(heights) > deepest
     judged = focus == "auto" and spec.input.kind == "background"
     contrast = None
     if deeper or judged:
@@ -201,30 +213,18 @@ def _match_planes(
     direction = None if found is None else found * trained
     flipped = _flip(focus, direction, positions is not None, messages)
     if heights is None:
-        ranks = np.round(np.linspace(0, depth - 1, wanted)).astype(int)
+        ranks = _spread(0, depth - 1, wanted)
         if depth != wanted:
             messages.append(_count_message(depth, wanted, "in their order, positions unknown"))
+        chosen = ranks[::-1] if flipped else ranks
+    elif seen:
+        ranks = _within_seen(heights, seen, wanted, contrast if deeper else None, messages)
         chosen = ranks[::-1] if flipped else ranks
     else:
         centre = (heights[0] + heights[-1]) / 2
         if deeper and contrast is not None:
-            centre = _centre_of_focus(heights, model_z, contrast, messages)
-        offsets = model_z - (model_z[0] + model_z[-1]) / 2
-        goals = centre + (-offsets if flipped else offsets)
-        chosen = np.array([_nearest(heights, goal) for goal in goals])
-        if depth != wanted:
-            messages.append(_count_message(depth, wanted, "by position"))
-        elif len(set(chosen.tolist())) < wanted:
-            messages.append(
-                f"The planes span {np.ptp(heights):.3g} µm, the model's {np.ptp(model_z):.3g} µm: "
-                "the nearest planes are taken, some more than once."
-            )
-        far = float(np.abs(heights[chosen] - goals).max())
-        if far > float(np.diff(model_z).min()):
-            messages.append(
-                f"The planes lie up to {far:.3g} µm from where the model wants them: check the "
-                "result, or image planes as the model's."
-            )
+            centre = _centre_of_focus(heights, float(np.ptp(model_z)), contrast, messages)
+        chosen = _at_heights(heights, model_z, centre, bool(flipped), messages)
     return tuple(int(order[index]) for index in chosen), flipped
 
 
@@ -252,18 +252,97 @@ def _flip(
     return None
 
 
+def _seen_range(spec: ModelSpec) -> tuple[float, float] | None:
+    """Smallest and largest span of planes that a model of varied spacing was trained on."""
+    found = spec.training.get("plane_range_um")
+    if found is None:
+        return None
+    try:
+        low, high = (float(value) for value in found)
+    except (TypeError, ValueError):
+        low, high = np.nan, np.nan
+    if not 0 <= low < high < np.inf:
+        raise ModelError(
+            f"Model '{spec.name}' says plane_range_um {found!r}; expected the smallest and the "
+            "largest span of planes it was trained on, in µm."
+        )
+    return low, high
+
+
+def _within_seen(
+    heights: np.ndarray,
+    seen: tuple[float, float],
+    wanted: int,
+    contrast: np.ndarray | None,
+    messages: list[str],
+) -> np.ndarray:
+    """Planes for a model that knows many spacings: evenly by order, within its largest span."""
+    first, last = 0, len(heights) - 1
+    if contrast is not None:
+        centre = _centre_of_focus(heights, seen[1], contrast, messages)
+        inside = np.flatnonzero(np.abs(heights - centre) <= seen[1] / 2 * (1 + 1e-9))
+        # Planes so far apart that one alone lies inside: its neighbours say more than nothing.
+        near = int(np.argmin(np.abs(heights - centre)))
+        first, last = max(0, near - 1), min(last, near + 1)
+        if len(inside) > 1:
+            first, last = int(inside[0]), int(inside[-1])
+    count = last - first + 1
+    if count != wanted:
+        messages.append(_spread_message(count, len(heights), wanted))
+    span = float(heights[last] - heights[first])
+    if not seen[0] <= span <= seen[1] * (1 + 1e-9):
+        messages.append(
+            f"The planes span {span:.3g} µm, the model was trained on {seen[0]:g} to "
+            f"{seen[1]:g} µm: check the result."
+        )
+    return _spread(first, last, wanted)
+
+
+def _at_heights(
+    heights: np.ndarray,
+    model_z: np.ndarray,
+    centre: float,
+    flipped: bool,
+    messages: list[str],
+) -> np.ndarray:
+    """Planes for a model of one spacing: the nearest to each of its own."""
+    depth, wanted = len(heights), len(model_z)
+    offsets = model_z - (model_z[0] + model_z[-1]) / 2
+    goals = centre + (-offsets if flipped else offsets)
+    chosen = np.array([_nearest(heights, goal) for goal in goals])
+    if depth != wanted:
+        messages.append(_count_message(depth, wanted, "by position"))
+    elif len(set(chosen.tolist())) < wanted:
+        messages.append(
+            f"The planes span {np.ptp(heights):.3g} µm, the model's {np.ptp(model_z):.3g} µm: "
+            "the nearest planes are taken, some more than once."
+        )
+    far = float(np.abs(heights[chosen] - goals).max())
+    if far > float(np.diff(model_z).min()):
+        messages.append(
+            f"The planes lie up to {far:.3g} µm from where the model wants them: check the "
+            "result, or image planes as the model's."
+        )
+    return chosen
+
+
+def _spread(first: int, last: int, wanted: int) -> np.ndarray:
+    return np.round(np.linspace(first, last, wanted)).astype(int)
+
+
 def _centre_of_focus(
-    heights: np.ndarray, model_z: np.ndarray, contrast: np.ndarray, messages: list[str]
+    heights: np.ndarray, span: float, contrast: np.ndarray, messages: list[str]
 ) -> float:
+    """Height around which `span` of a deeper stack is used."""
     centre = float(heights[0] + heights[-1]) / 2
     sharpest = defocus.sharpest_plane(contrast)
     if sharpest is None:
         return centre
-    reach = float(np.ptp(model_z)) / 2
+    reach = span / 2
     found = float(np.clip(heights[sharpest], heights[0] + reach, heights[-1] - reach))
     if abs(found - centre) > reach / 6:
         messages.append(
-            f"The stack spans {np.ptp(heights):.3g} µm, the model {2 * reach:.3g} µm: the planes "
+            f"The stack spans {np.ptp(heights):.3g} µm, the model {span:.3g} µm: the planes "
             f"around the sharpest one, {found - centre:+.3g} µm from the middle, are used."
         )
     return found
@@ -279,3 +358,9 @@ def _nearest(heights: np.ndarray, goal: float) -> int:
 def _count_message(depth: int, wanted: int, how: str) -> str:
     what = "planes are repeated" if depth < wanted else "planes are chosen"
     return f"{depth} planes, the model wants {wanted}: the nearest {what} ({how})."
+
+
+def _spread_message(count: int, depth: int, wanted: int) -> str:
+    of = f"{count} of {depth}" if count < depth else f"{depth}"
+    how = "some are repeated" if count < wanted else "planes are chosen"
+    return f"{of} planes, the model wants {wanted}: {how}, spread evenly over the stack's order."

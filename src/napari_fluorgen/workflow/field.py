@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from napari_fluorgen.errors import Cancelled, InputError
+from napari_fluorgen.errors import Cancelled
 from napari_fluorgen.stack import BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import FieldDone, Stage
 from napari_fluorgen.workflow.provenance import describe_input, timestamp, versions
@@ -53,7 +53,7 @@ def stain_field(
     Raises
     ------
     InputError
-        When the stack cannot be stained (not 3D, NaN, a single plane).
+        When the stack cannot be stained (not 3D, NaN, constant).
     ModelError, DeviceError
         When the model or the device is unknown or fails.
     Cancelled
@@ -65,11 +65,6 @@ def stain_field(
     from napari_fluorgen.staining import stain_arrays
 
     started = timestamp()
-    if len(stack.data.shape) == 3 and stack.shape[0] == 1:
-        raise InputError(
-            f"{stack.source or stack.identity.name} has a single plane, which holds no focus "
-            "series to stain from: give a z-stack, best with seven planes around the cells."
-        )
     if model is None:
         model = load_model(request.model)
     raw = yield from stain_arrays(
