@@ -1,0 +1,157 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.training.augment import AugmentSettings, draw_planes, transformed
+from napari_fluorgen.training.data import Crops, Pair
+
+ALL = AugmentSettings(
+    transform=1, contrast=(0.7, 1.4), noise=0.02, blur=1.0, scale=0.2, planes="random"
+)
+
+
+def _pair(size=160, depth=11):
+    """Smooth planes with one nucleus; plane z holds z plus the picture."""
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    picture = np.sin(x / 9) * np.cos(y / 7)
+    labels = np.zeros((size, size), np.uint32)
+    labels[(y - 90) ** 2 + (x - 60) ** 2 < 100] = 1
+    planes = np.arange(depth, dtype=np.float32)[:, None, None] + picture
+    return Pair(planes, {"lipids": picture}, labels, "smooth")
+
+
+def _crops(augment, pair=None, crop=64, **options):
+    options = {"centred": 0.5, "seed": 5} | options
+    return Crops([pair or _pair()], "lipids", crop, augment=augment, **options)
+
+
+def _equal(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_sample_depends_on_seed_and_number_alone():
+    all_in_one = list(itertools.islice(_crops(ALL), 12))
+    later = list(itertools.islice(_crops(ALL, first=6), 6))
+    assert all(map(_equal, all_in_one[6:], later))
+    for rank in range(3):
+        own = itertools.islice(_crops(ALL, rank=rank, world=3), 4)
+        assert all(map(_equal, all_in_one[rank::3], own))
+    assert not _equal(all_in_one[0], next(iter(_crops(ALL, seed=6))))
+
+
+def test_processes_of_a_loader_share_the_samples():
+    loader = torch.utils.data.DataLoader(_crops(ALL), batch_size=None, num_workers=2)
+    found = [planes.sum().item() for planes, *_ in itertools.islice(loader, 6)]
+    one = [planes.sum().item() for planes, *_ in itertools.islice(_crops(ALL), 6)]
+    assert sorted(found) == pytest.approx(sorted(one))
+
+
+@given(st.integers(1, 30), st.integers(1, 9), st.integers(0, 2**32))
+def test_drawn_planes_ascend_and_exist(depth, planes, seed):
+    drawn = draw_planes(depth, planes, np.random.default_rng(seed))
+    assert drawn.shape == (planes,)
+    assert (np.diff(drawn) >= 0).all()
+    assert drawn[0] >= 0
+    assert drawn[-1] < depth
+
+
+def test_draws_are_contiguous_strided_uneven_and_repeated():
+    rng = np.random.default_rng(0)
+    steps = [np.diff(draw_planes(13, 7, rng)) for _ in range(400)]
+    assert any((step == 1).all() for step in steps)
+    assert any((step == 2).all() for step in steps)
+    assert any((step > 0).all() and step.max() > step.min() + 1 for step in steps)
+    assert any((step == 0).any() for step in steps)
+
+
+def test_planes_of_a_crop_stay_in_order():
+    for planes, _, _ in itertools.islice(_crops(AugmentSettings(planes="random")), 20):
+        assert planes.shape == (7, 64, 64)
+        assert (torch.diff(planes.mean(dim=(1, 2))) >= -1e-4).all()
+
+
+def test_a_transform_is_what_interpolation_by_scipy_gives():
+    from scipy.ndimage import affine_transform
+
+    pair = _pair()
+    angle, zoom, crop = 0.6, 1.15, 64
+    images = pair.planes[:2, 20:140, 10:130].copy()
+    mask = pair.labels[20:140, 10:130] > 0
+    found, near = transformed(images, mask, crop, angle, zoom)
+    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / zoom
+    offset = np.array([59.5, 59.5]) - matrix @ np.array([31.5, 31.5])
+    wanted = affine_transform(images[1], matrix, offset, output_shape=(crop, crop), order=1)
+    np.testing.assert_allclose(found[1], wanted, atol=1e-3)
+    nearest = affine_transform(
+        mask.astype(np.uint8), matrix, offset, output_shape=(crop, crop), order=0
+    )
+    assert (near == nearest.astype(bool)).mean() > 0.999
+
+
+def test_planes_and_stain_are_transformed_together_without_empty_corners():
+    augment = AugmentSettings(transform=1, scale=0.3)
+    for planes, stain, _ in itertools.islice(_crops(augment), 20):
+        torch.testing.assert_close(planes[3] - 3, stain[0], atol=1e-5, rtol=0)
+        assert planes[5].min() > 3.9  # an empty corner would be 0
+
+
+def test_a_transform_mirrors_where_the_field_is_no_larger_than_the_crop():
+    augment = AugmentSettings(transform=1)
+    for planes, *_ in itertools.islice(_crops(augment, crop=160), 5):
+        assert planes[5].min() > 3.9
+
+
+@pytest.mark.parametrize("transform", [0, 1])
+def test_centred_crops_hold_their_nucleus_within_the_shift(transform):
+    augment = AugmentSettings(transform=transform, shift=0.1, scale=0)
+    for *_, mask in itertools.islice(_crops(augment, centred=1, crop=40), 20):
+        centre = torch.nonzero(mask).float().mean(dim=0)
+        assert ((centre - 19.5).abs() < 0.1 * 40 * 2**0.5 + 1.5).all()
+
+
+def test_contrast_multiplies_brightfield_and_leaves_the_stain():
+    plain = _crops(AugmentSettings()).sample(3)
+    varied = _crops(AugmentSettings(contrast=(2, 2))).sample(3)
+    # both draw the same crop: the factor's draw comes before the turn's
+    ratio = varied[0].std() / plain[0].std()
+    assert float(ratio) == pytest.approx(2, rel=0.1)
+    assert float(varied[1].abs().max()) <= 1
+
+
+def test_noise_is_as_strong_as_asked_and_blur_smooths():
+    crops = _crops(AugmentSettings(noise=0.5, turn=0))
+    clean = _crops(AugmentSettings(turn=0))
+    levels = [float((crops.sample(i)[0] - clean.sample(i)[0]).std()) for i in range(30)]
+    assert 0.3 < max(levels) < 0.51
+    rough = _pair()
+    rough.planes[:] = np.random.default_rng(0).standard_normal(rough.planes.shape)
+    blurred = [float(_crops(AugmentSettings(blur=2), rough).sample(i)[0].std()) for i in range(9)]
+    assert min(blurred) < 0.5
+
+
+def test_fields_are_not_changed_by_drawing():
+    pair = _pair()
+    before = pair.planes.copy()
+    pair.planes.setflags(write=False)
+    list(itertools.islice(_crops(ALL, pair), 5))
+    list(itertools.islice(_crops(AugmentSettings(noise=1, contrast=(0.5, 2)), pair), 5))
+    np.testing.assert_array_equal(pair.planes, before)
+
+
+def test_a_pair_without_the_stain_is_named():
+    with pytest.raises(InputError, match="smooth has no true nuclei image"):
+        Crops([_pair()], "nuclei", 64, centred=0, seed=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"contrast": (0, 1)}, {"contrast": (2, 1)}, {"turn": 2}, {"mirror": 1}]
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        AugmentSettings(**wrong)
