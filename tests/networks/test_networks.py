@@ -11,6 +11,7 @@ from napari_fluorgen.networks import (
     build_network,
     icnr_,
 )
+from napari_fluorgen.networks.dense_unet import stain_from
 
 SMALL = {"first_filters": 8, "blocks": 3, "layers": 3, "growth_rate": 4}
 
@@ -158,3 +159,12 @@ def test_folded_nuclei_net_trains_its_side_outputs_on_the_coarser_grid():
     assert stain.shape == (1, 1, 32, 32)
     assert logits.shape == (1, 2, 32, 32)
     assert [tuple(s.shape) for s in sides] == [(1, 1, 4, 4), (1, 1, 8, 8)]
+
+
+def test_a_saturated_output_keeps_its_value_and_can_still_learn():
+    x = torch.tensor([-40.0, 0.0, 40.0], requires_grad=True)
+    stain = stain_from(x)
+    assert stain.tolist() == [0.0, 0.5, 1.0]
+    stain.sum().backward()
+    assert x.grad.min() > 0.01
+    assert stain_from(x.detach()).tolist() == [0.0, 0.5, 1.0]

@@ -128,7 +128,7 @@ def unfolding_head(in_channels: int, out_channels: int, fold: int) -> nn.Conv2d:
     """Return the last 1x1 convolution; where pixels are unfolded after it, it starts smooth."""
     head = nn.Conv2d(in_channels, out_channels * fold**2, 1)
     if fold > 1:
-        icnr_(head.weight, fold)
+        head.weight.data.copy_(head.weight[:: fold**2].repeat_interleave(fold**2, dim=0))
         nn.init.zeros_(head.bias)  # type: ignore[arg-type]
     return head
 

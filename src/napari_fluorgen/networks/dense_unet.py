@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from napari_fluorgen.networks.blocks import Decoder, Encoder, unfolding_head
 
+_LEAK = 0.02
+
 
 class DenseUNet(nn.Module):
     """Dense U-Net (tiramisu) from brightfield planes to a stain.
@@ -80,7 +82,12 @@ class DenseUNet(nn.Module):
 
 def stain_from(x: Tensor) -> Tensor:
     """Map the last convolution to [0, 1] by (1 + tanh) / 2, in float32 under autocast too."""
-    return (torch.tanh(x.float()) + 1) / 2
+    stain = (torch.tanh(x.float()) + 1) / 2
+    if x.requires_grad:
+        # Where tanh saturates no gradient is left, and an output once pushed there stays black
+        # for good: this adds nothing to the value and a little to the gradient.
+        stain = stain + _LEAK * (x - x.detach()).float()
+    return stain
 
 
 def fold_pixels(x: Tensor, fold: int) -> Tensor:
