@@ -36,6 +36,9 @@ class SimulatedField:
         True nuclei, lipids and cytoplasm in counts.
     nuclei_labels : ndarray, shape (Y, X), uint16
         True nuclei, sequential from 1.
+    defects : ndarray, shape (Y, X), uint16
+        Holes and creases of defective droplets: pixels that lack dye within a droplet; one label
+        a defective droplet, sequential from 1.
     """
 
     brightfield: NDArray[np.uint16]
@@ -43,6 +46,7 @@ class SimulatedField:
     pixel_size_um: float
     stains: dict[str, NDArray[np.uint16]]
     nuclei_labels: NDArray[np.uint16]
+    defects: NDArray[np.uint16]
 
 
 def simulate_field(
@@ -72,7 +76,14 @@ def simulate_field(
     padded = tuple(_fast_length(n + 2 * margin) for n in shape)
     crop = tuple(slice((p - n) // 2, (p - n) // 2 + n) for p, n in zip(padded, shape, strict=True))
     with torch.inference_mode():
-        scene = build_scene(preset.cells, (padded[0], padded[1]), pixel, rng, device)
+        scene = build_scene(
+            preset.cells,
+            (padded[0], padded[1]),
+            pixel,
+            rng,
+            device,
+            np.random.default_rng([seed, 1]),
+        )
         optics = Optics(
             pixel,
             wavelength=rng.uniform(*preset.optics.wavelength),
@@ -89,12 +100,14 @@ def simulate_field(
         stains = _stain_counts(scene, preset, rng)
         stains = {name: image[crop[0], crop[1]] for name, image in stains.items()}
     labels = scene.nuclei_labels[crop[0], crop[1]].cpu().numpy()
+    defects = scene.defects[crop[0], crop[1]].cpu().numpy()
     return SimulatedField(
         brightfield=brightfield,
         z_um=preset.optics.planes,
         pixel_size_um=pixel,
         stains=stains,
         nuclei_labels=_sequential(labels),
+        defects=_sequential(defects),
     )
 
 
@@ -111,7 +124,8 @@ def _fast_length(n: int) -> int:
 
 
 def _sequential(labels: NDArray[np.int32]) -> NDArray[np.uint16]:
-    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint16)
+    present = np.unique(labels[labels > 0])
+    return np.where(labels > 0, np.searchsorted(present, labels) + 1, 0).astype(np.uint16)
 
 
 def _brightfield_counts(

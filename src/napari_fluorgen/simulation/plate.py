@@ -34,7 +34,9 @@ def write_plate(
     plate: str,
     overwrite: bool = False,
 ) -> Path:
-    """Write fields with planes C04 Z01-Z07, true stains C01-C03 and ``labels/*_nuclei.tif``.
+    """Write fields with planes C04 Z01 on, true stains C01-C03 and ``labels/``.
+
+    The folder ``labels`` has ``*_nuclei.tif`` and ``*_defects.tif`` of each field.
 
     Parameters
     ----------
@@ -64,6 +66,7 @@ def write_plate(
                 name = f"{stem}A{channel:02d}Z01C{channel:02d}.tif"
                 write_tiff(temporary / name, field.stains[stain], pixel)
             write_tiff(temporary / "labels" / f"{stem}_nuclei.tif", field.nuclei_labels, pixel)
+            write_tiff(temporary / "labels" / f"{stem}_defects.tif", field.defects, pixel)
             z_um = field.z_um
         write_metadata(temporary, pixel_size_um=pixel, z_um=z_um)
     return folder

@@ -7,7 +7,13 @@ A range ``(low, high)`` is drawn uniformly once a field or a cell. Refractive in
   confirmed in other cell lines by Steelman et al., J. Biophotonics 10 (2017) 1714,
   10.1002/jbio.201600314; the size of the step is chosen by hand;
 - lipid 1.46: triglycerides such as triolein, 1.46-1.47 in bulk;
-- nucleoli above the nucleoplasm and granules above the cytosol: chosen by hand.
+- nucleoli above the nucleoplasm and granules above the cytosol: chosen by hand;
+- holes of defective droplets: between medium and dense cytosol, as watery inclusions; chosen by
+  hand.
+
+Defective droplets: the challenge's analysis counts droplets with dark spots of 3 to 10 pixels at
+20x (1 to 3 micrometres); only droplets that can hold such a spot become defective. Their share
+and how often the defect is a crease are chosen by hand, so that a field has some tens of them.
 
 Sizes of cells, nuclei and droplets are chosen by hand for differentiating adipocytes.
 """
@@ -46,6 +52,14 @@ class CellPreset:
     nucleus_texture: float = 0.003
     granule_fraction: Range = (0.001, 0.003)
     granule_step: Range = (0.02, 0.05)
+    defective_share: Range = (0.15, 0.40)
+    defect_droplet_radius: float = 1.8
+    hole_count: tuple[int, int] = (1, 3)
+    hole_radius: Range = (0.35, 0.60)
+    hole_smallest: float = 0.5
+    crease_share: float = 0.25
+    crease_radius: float = 0.25
+    hole_index: Range = (1.340, 1.375)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_fluorgen.simulation.defects import Defects, draw_defects
 from napari_fluorgen.simulation.presets import CellPreset, Range
 
 SLICE_UM = 0.75
@@ -30,6 +31,8 @@ class Scene:
         Dye summed over depth, in micrometres times relative concentration.
     nuclei_labels : Tensor, shape (Y, X), int32
         One label a nucleus, sequential from 1.
+    defects : Tensor, shape (Y, X), int32
+        Pixels where a defective droplet lacks dye; one label a droplet.
     """
 
     index_step: Tensor
@@ -37,6 +40,7 @@ class Scene:
     lipids: Tensor
     cytoplasm: Tensor
     nuclei_labels: Tensor
+    defects: Tensor
 
 
 def build_scene(
@@ -45,6 +49,7 @@ def build_scene(
     pixel_size: float,
     rng: np.random.Generator,
     device: torch.device,
+    defects_rng: np.random.Generator,
 ) -> Scene:
     """Draw a scene.
 
@@ -60,6 +65,8 @@ def build_scene(
         Source of all randomness, so that a seed gives the same field on one device.
     device : torch.device
         Where the volume is built.
+    defects_rng : numpy.random.Generator
+        Source of the defects of droplets alone.
     """
     volume = (SLICES, *shape)
     cytoplasm = torch.zeros(volume, device=device)
@@ -92,10 +99,14 @@ def build_scene(
             nucleolus[region] = torch.maximum(nucleolus[region], ball * inside)
         droplets.append(_draw_droplets(cell, centre, axes, body_height, preset, rng))
 
-    lipid = rasterise_spheres(np.concatenate(droplets), volume, pixel_size, device)
+    spheres = np.concatenate(droplets)
+    lipid = rasterise_spheres(spheres, volume, pixel_size, device)
     nucleus.mul_(1 - lipid)
     body = torch.maximum(cytoplasm, nucleus)
     cytosol = (body - nucleus).clamp_(min=0) * (1 - lipid)
+    defects = draw_defects(spheres, preset, defects_rng)
+    hole = rasterise_spheres(defects.spheres, volume, pixel_size, device) * lipid
+    lipid = lipid - hole
     noise = _texture(volume, preset.texture_um, pixel_size, rng, device)
     granules = _granules(volume, preset, rng, device)
 
@@ -105,6 +116,7 @@ def build_scene(
     step += nucleus * (nuclear + preset.nucleus_texture * noise)
     step += nucleus * nucleolus * rng.uniform(*preset.nucleolus_step)
     step += lipid * (rng.uniform(*preset.lipid) - preset.medium)
+    step += hole * (defects_rng.uniform(*preset.hole_index) - preset.medium)
 
     chromatin = nucleus * (1 + 0.25 * noise) * (1 - 0.6 * nucleolus)
     dye = cytosol * (1 + 0.15 * noise) + 0.35 * nucleus
@@ -114,7 +126,22 @@ def build_scene(
         lipids=(lipid + 0.02 * cytosol).sum(0).mul_(SLICE_UM),
         cytoplasm=dye.sum(0).mul_(SLICE_UM),
         nuclei_labels=labels,
+        defects=_defect_labels(defects, hole.sum(0), lipid.sum(0), pixel_size),
     )
+
+
+def _defect_labels(defects: Defects, hole: Tensor, lipid: Tensor, pixel: float) -> Tensor:
+    """Label pixels that lack a quarter of their dye, each after the nearest inclusion."""
+    labels = torch.zeros(hole.shape, dtype=torch.int32, device=hole.device)
+    missing = hole > 0.25 * (hole + lipid).clamp(min=1)
+    for (_, y, x, radius), number in zip(defects.spheres, defects.droplet, strict=True):
+        window = _window(y, x, radius + pixel, (hole.shape[0], hole.shape[1]), pixel)
+        if any(part.start >= part.stop for part in window):
+            continue  # The droplet lies outside the field.
+        dy, dx = _coordinates(window, pixel, hole.device)
+        near = (dy - y) ** 2 + (dx - x) ** 2 <= (radius + pixel) ** 2
+        labels[window][near & missing[window]] = int(number)
+    return labels
 
 
 @dataclass(frozen=True)
