@@ -59,7 +59,7 @@ def test_training_can_be_stopped(config_file, tmp_path):
         train_networks(
             read_config(config_file),
             tmp_path / "runs",
-            progress=lambda stain, step, total, loss: steps.append(step),
+            progress=lambda state: steps.append(state.step),
             should_stop=lambda: len(steps) == 2,
         )
 
@@ -71,7 +71,7 @@ def test_a_finished_run_is_resumed_without_training_again(config_file, tmp_path)
     first = train_networks(config, tmp_path)
     steps = []
     second = train_networks(
-        config, tmp_path, resume=True, progress=lambda stain, step, *_: steps.append(step)
+        config, tmp_path, resume=True, progress=lambda state: steps.append(state.step)
     )
     assert steps == []
     for stain in first:
@@ -88,7 +88,7 @@ def test_a_bad_calibration_folder_is_said_before_training(settings, tmp_path):
         train_networks(
             TrainingConfig.model_validate(settings),
             tmp_path / "runs",
-            progress=lambda stain, step, total, loss: steps.append(step),
+            progress=lambda state: steps.append(state.step),
         )
     assert not steps
 

@@ -41,7 +41,7 @@ def train(
     settings = read_config(config)
     try:
         from napari_fluorgen.training.package import write_package
-        from napari_fluorgen.training.run import train_networks
+        from napari_fluorgen.training.run import TrainProgress, train_networks
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"Training needs {error.name}, which is not installed: "
@@ -63,12 +63,15 @@ def train(
     )
     with Progress(*columns, console=output.console()) as bar, stop_on_interrupt() as should_stop:
         tasks = {
-            stain: bar.add_task(stain, total=network.steps)
+            str(stain): bar.add_task(stain, total=network.steps)
             for stain, network in settings.networks.items()
         }
 
-        def show(stain: str, step: int, steps: int, loss: float) -> None:
-            bar.update(tasks[stain], completed=step, description=f"{stain}, loss {loss:.3f}")  # type: ignore[index]
+        def show(state: TrainProgress) -> None:
+            text = f"{state.stain}, loss {state.loss:.3f}"
+            bar.update(
+                tasks[state.stain], completed=state.step, total=state.steps, description=text
+            )
 
         networks = train_networks(
             settings, work, resume=resume, progress=show, should_stop=should_stop

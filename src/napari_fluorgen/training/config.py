@@ -10,8 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from napari_fluorgen.errors import ConfigError
 from napari_fluorgen.models import BackgroundScaling, NucleiSettings, StainRange
-from napari_fluorgen.networks import Architecture
 from napari_fluorgen.stack import STAINS
+from napari_fluorgen.training.augment import AugmentSettings
+from napari_fluorgen.training.course import LossConfig, Phase, StainConfig
+
+__all__ = [
+    "DataConfig", "EarlyStopping", "LossConfig", "Phase", "StainConfig", "TrainingConfig",
+    "read_config",
+]  # fmt: skip
 
 
 class _Section(BaseModel):
@@ -19,42 +25,41 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Pairs of brightfield and true stains."""
+    """Pairs of brightfield and true stains, and the crops that are drawn from them."""
 
-    train: Path = Field(description="Plate folder of the pairs that the networks learn from.")
-    validation: Path = Field(description="Plate folder whose figures are watched while training.")
+    train: Path = Field(description="Folder of the pairs that the networks learn from.")
+    validation: Path = Field(description="Folder of the pairs whose figures are watched.")
     calibration: Path | None = Field(
-        default=None, description="Plate folder that only the conformal calibration sees."
+        default=None, description="Folder of pairs that only the conformal calibration sees."
+    )
+    registration: Literal["report", "correct", "off"] = Field(
+        default="report", description="What to do about shifts between brightfield and stains."
+    )
+    cache: Path | None = Field(
+        default=None, description="Folder that keeps each field as one array for the next run."
     )
     crop: int = Field(default=192, ge=32, description="Side of the training crops in pixels.")
-    batch: int = Field(default=4, ge=1, description="Crops a step.")
+    batch: int = Field(default=4, ge=1, description="Crops a step, on each device.")
     centred: float = Field(
         default=0.5, ge=0, le=1, description="Share of crops centred on a nucleus."
     )
-
-
-class LossConfig(_Section):
-    """Weights of the parts of a loss; equation numbers are those of the challenge report."""
-
-    stain: float = Field(default=1.0, ge=0, description="Smooth L1 between prediction and truth.")
-    gradient: float = Field(default=0.0, ge=0, description="Difference of the image gradients (5).")
-    segmentation: float = Field(
-        default=0.0, ge=0, description="Cross entropy of the nuclei mask (8)."
+    augment: AugmentSettings = Field(
+        default=AugmentSettings(), description="How crops are varied each time they are drawn."
     )
-    loss_weight_modules: float = Field(default=0.0, ge=0, description="Coarser scales (7).")
-    misclassified: float = Field(
-        default=2.0, ge=1, description="Weight of misclassified pixels (7)."
+    workers: int = Field(
+        default=0, ge=0, description="Processes that prepare crops; 0: the training itself does."
     )
 
 
-class StainConfig(_Section):
-    """One network and how it is trained."""
+class EarlyStopping(_Section):
+    """End a network's training when a validation figure no longer improves; keep the best."""
 
-    architecture: Architecture
-    steps: int = Field(ge=1, description="Optimiser steps.")
-    learning_rate: float = Field(default=3e-3, gt=0, description="Peak of the one-cycle schedule.")
-    weight_decay: float = Field(default=1e-4, ge=0)
-    loss: LossConfig = LossConfig()
+    figure: Literal["pearson", "dice", "pixel_error"] = Field(
+        default="pearson", description="Figure that is watched; dice is of the nuclei only."
+    )
+    patience: int = Field(
+        default=10, ge=1, description="Validations without a better figure before the end."
+    )
 
 
 class TrainingConfig(_Section):
@@ -73,13 +78,25 @@ class TrainingConfig(_Section):
     nuclei: NucleiSettings = NucleiSettings()
     data: DataConfig
     networks: dict[Literal["nuclei", "lipids", "cytoplasm"], StainConfig]
-    seed: int = 42
+    init: str | None = Field(
+        default=None, description="Installed model or package folder whose weights are the start."
+    )
+    seed: int = Field(default=42, ge=0, lt=2**32, description="Of weights, crops and dropout.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = Field(default=1, ge=1, description="Devices that share the work.")
+    strategy: str = Field(
+        default="auto", description="How several devices share it: a strategy of Lightning."
+    )
+    validate_every: int = Field(
+        default=100, ge=1, description="Steps between validations, each followed by a checkpoint."
+    )
+    early_stopping: EarlyStopping | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:
-        if set(self.networks) != set(STAINS) or set(self.outputs) != set(STAINS):
-            raise ValueError(f"networks and outputs must both name {', '.join(STAINS)}")
+        if not self.networks or set(self.networks) != set(self.outputs):
+            raise ValueError(f"networks and outputs must both name the same of {', '.join(STAINS)}")
         for stain, network in self.networks.items():
             kind = "nuclei" if stain == "nuclei" else "dense-unet"
             if network.architecture.kind != kind:
@@ -91,6 +108,15 @@ class TrainingConfig(_Section):
                 )
             if network.architecture.in_channels != len(self.z_um):
                 raise ValueError(f"networks.{stain} must take as many planes as z_um has")
+            if network.adversarial and self.data.crop < network.discriminator.smallest_crop:
+                raise ValueError(
+                    f"data.crop {self.data.crop} must be at least "
+                    f"{network.discriminator.smallest_crop} for the discriminator of "
+                    f"networks.{stain}"
+                )
+        watched = self.early_stopping
+        if watched is not None and watched.figure == "dice" and set(self.networks) != {"nuclei"}:
+            raise ValueError("early_stopping.figure dice is a figure of the nuclei only")
         return self
 
 

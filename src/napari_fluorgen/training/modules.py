@@ -34,10 +34,10 @@ class StainModule(LightningModule):
         """Return the training loss of a batch."""
         planes, truth, _ = batch
         prediction = self.network(planes)
-        weights = self.config.loss
-        return weights.stain * losses.stain_loss(
+        weights = self.config.course[0].loss
+        return weights.alpha_reconstruction * losses.stain_loss(
             prediction, truth
-        ) + weights.gradient * losses.gradient_loss(prediction, truth)
+        ) + weights.alpha_gradient * losses.gradient_loss(prediction, truth)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss and log it."""
@@ -78,16 +78,14 @@ class NucleiModule(StainModule):
         """Return the training loss of a batch, equation 6."""
         planes, truth, mask = batch
         stain, logits, side_outputs = self.network.forward_train(planes)
-        weights = self.config.loss
+        weights = self.config.course[0].loss
         focus = losses.misclassification_weights(logits, mask, weights.misclassified)
-        total = weights.stain * (
+        total = weights.alpha_reconstruction * (
             losses.stain_loss(stain, truth) + losses.stain_loss(stain, truth, focus)
         )
-        total = total + weights.gradient * losses.gradient_loss(stain, truth)
-        total = total + weights.segmentation * losses.segmentation_loss(logits, mask, focus)
-        return total + weights.loss_weight_modules * losses.loss_weight_modules(
-            side_outputs, truth, focus
-        )
+        total = total + weights.alpha_gradient * losses.gradient_loss(stain, truth)
+        total = total + weights.alpha_segmentation * losses.segmentation_loss(logits, mask, focus)
+        return total + weights.alpha_lwm * losses.loss_weight_modules(side_outputs, truth, focus)
 
 
 def build_module(stain: str, config: StainConfig) -> StainModule:

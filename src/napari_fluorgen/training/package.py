@@ -191,7 +191,7 @@ def model_card(
     data = "simulated data" if config.simulated else "real data"
     figures = "\n".join(f"| {stain} | {value:.3f} |" for stain, value in correlations.items())
     parameters = ", ".join(
-        f"{stain} {network.steps} steps" for stain, network in config.networks.items()
+        f"{stain} {network.length}" for stain, network in config.networks.items()
     )
     warning = (
         "It has never seen a real cell: check its results against a real stain before you rely "

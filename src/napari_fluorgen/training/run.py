@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,38 @@ from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.config import TrainingConfig
 from napari_fluorgen.training.data import Crops, Pair, load_pairs
 from napari_fluorgen.training.modules import StainModule, build_module
+from napari_fluorgen.training.start import starting_weights
 
 # Devices and tips; the progress bar says what a user needs.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
-Progress = Callable[[str, int, int, float], None]
-"""Called with stain, step, steps and loss."""
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a training run stands.
+
+    Attributes
+    ----------
+    stain : str
+        Network that is trained.
+    step, steps : int
+        Steps done, and all of that network.
+    loss : float
+        Training loss of the step.
+    validation : dict of str to float, or None
+        Figures of the validation fields (``"pearson"``, ``"pixel_error"``, nuclei also
+        ``"dice"``) in the report that follows a validation, None in those of steps.
+    """
+
+    stain: str
+    step: int
+    steps: int
+    loss: float
+    validation: dict[str, float] | None = None
+
+
+Progress = Callable[[TrainProgress], None]
+"""Called after each step, and once more after each validation."""
 
 
 class Fields(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -59,7 +86,8 @@ class _Report(Callback):
     ) -> None:
         if self.progress is not None:
             loss = float(outputs["loss"])
-            self.progress(self.stain, trainer.global_step, int(trainer.max_steps), loss)
+            steps = int(trainer.max_steps)
+            self.progress(TrainProgress(self.stain, trainer.global_step, steps, loss))
         if self.should_stop is not None and self.should_stop():
             raise Cancelled(f"Training was stopped at step {trainer.global_step} of {self.stain}.")
 
@@ -71,8 +99,10 @@ def train_networks(
     resume: bool = False,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    pairs: Mapping[str, list[Pair]] | None = None,
+    stains: Sequence[str] = STAINS,
 ) -> dict[str, torch.nn.Module]:
-    """Train every network of a configuration.
+    """Train the networks of a configuration, one after another.
 
     Parameters
     ----------
@@ -83,9 +113,13 @@ def train_networks(
     resume : bool
         Whether to go on from the checkpoints in `folder`.
     progress : callable, optional
-        Called after each step with stain, step, steps and loss.
+        Called with a `TrainProgress` after each step and after each validation.
     should_stop : callable, optional
         Asked after each step.
+    pairs : mapping of str to list of Pair, optional
+        ``"train"`` and ``"validation"`` fields in memory, instead of the folders of `config`.
+    stains : sequence of str
+        Which of the networks of `config` to train.
 
     Returns
     -------
@@ -96,40 +130,50 @@ def train_networks(
     ------
     InputError
         If pairs are missing or do not fit.
+    ConfigError
+        If the weights of `config.init` do not fit.
     Cancelled
         If `should_stop` said so; checkpoints stay.
     """
     folder = Path(folder)
+    chosen = [stain for stain in STAINS if stain in stains and stain in config.networks]
+    start = starting_weights(config, chosen)
+    pairs = _read_pairs(config) if pairs is None else pairs
+    if not resume:  # else a later resume would take what an older run left for finished
+        for stain in chosen:
+            (folder / stain / "last.ckpt").unlink(missing_ok=True)
+    networks = {}
+    for stain in chosen:
+        report = _Report(stain, progress, should_stop)
+        module = _train_one(config, stain, pairs, folder / stain, resume, report, start.get(stain))
+        networks[stain] = module.network.eval().requires_grad_(False)
+    return networks
 
+
+def _read_pairs(config: TrainingConfig) -> dict[str, list[Pair]]:
     def load(path: Path) -> list[Pair]:
         planes = len(config.z_um)
         return load_pairs(path, config.input, config.outputs, config.pixel_size_um, planes)
 
     if config.data.calibration is not None:
         load(config.data.calibration)  # read at the end: say now what is wrong with it
-    pairs = {"train": load(config.data.train), "validation": load(config.data.validation)}
-    if not resume:  # else a later resume would take what an older run left for finished
-        for stain in STAINS:
-            (folder / stain / "last.ckpt").unlink(missing_ok=True)
-    networks = {}
-    for stain in STAINS:
-        report = _Report(stain, progress, should_stop)
-        module = _train_one(config, stain, pairs, folder / stain, resume, report)
-        networks[stain] = module.network.eval().requires_grad_(False)
-    return networks
+    return {"train": load(config.data.train), "validation": load(config.data.validation)}
 
 
 def _train_one(
     config: TrainingConfig,
     stain: str,
-    pairs: dict[str, list[Pair]],
+    pairs: Mapping[str, list[Pair]],
     folder: Path,
     resume: bool,
     report: _Report,
+    start: dict[str, Tensor] | None,
 ) -> StainModule:
     settings = config.networks[stain]  # type: ignore[index]
     seed_everything(config.seed, verbose=False)
     module = build_module(stain, settings)
+    if start is not None:
+        module.network.load_state_dict(start)
     checkpoint = folder / "last.ckpt"
     crops = Crops(
         pairs["train"],
@@ -137,13 +181,15 @@ def _train_one(
         config.data.crop,
         centred=config.data.centred,
         seed=config.seed,
+        augment=config.data.augment,
+        planes=settings.architecture.in_channels,
     )
-    every = min(100, settings.steps)
+    every = min(config.validate_every, settings.steps or 1)
     trainer = Trainer(
-        accelerator="auto",
+        accelerator=config.device,
         devices=1,
         precision=config.precision,
-        max_steps=settings.steps,
+        max_steps=settings.steps or 1,
         val_check_interval=every,
         gradient_clip_val=1.0,
         callbacks=[
