@@ -1,5 +1,7 @@
 """Nuclei from probability: shapes with a known answer, invariants, bad input."""
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from scipy import ndimage
 
 from napari_fluorgen.confidence import p_value_maps
 from napari_fluorgen.errors import ConfigError, InputError
+from napari_fluorgen.models import NucleiSettings
 from napari_fluorgen.segmentation import match_instances, segment_nuclei
 
 PIXEL = 0.5
@@ -83,6 +86,12 @@ def test_size_limits_are_inclusive_and_in_square_micrometres():
     assert segment(mask, pixel_size_um=(0.25, 0.5), min_area_um2=12.6).max() == 0
     assert segment(mask, pixel_size_um=(0.25, 0.5), min_area_um2=12.5).max() == 1
     assert segment(mask, pixel_size_um=0.1, min_area_um2=1.0).max() == 1
+
+
+def test_settings_that_are_not_given_are_those_of_a_model_that_names_none():
+    parameters = inspect.signature(segment_nuclei).parameters
+    usual = NucleiSettings().model_dump()
+    assert {name: parameters[name].default for name in usual} == usual
 
 
 def test_a_part_that_is_too_small_goes_to_its_neighbour():

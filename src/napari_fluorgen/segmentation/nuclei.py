@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fluorgen.errors import ConfigError, InputError
+from napari_fluorgen.models.spec import NucleiSettings
+
+_USUAL = NucleiSettings()
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,10 @@ def segment_nuclei(
     probability: ArrayLike,
     *,
     pixel_size_um: float | tuple[float, float],
-    threshold: float = 0.5,
-    min_area_um2: float = 20.0,
-    max_area_um2: float = 500.0,
-    seed_distance_um: float = 4.0,
+    threshold: float = _USUAL.threshold,
+    min_area_um2: float = _USUAL.min_area_um2,
+    max_area_um2: float = _USUAL.max_area_um2,
+    seed_distance_um: float = _USUAL.seed_distance_um,
     p_values: Mapping[str, NDArray[np.float32]] | None = None,
     significance: float = 0.05,
     exclude_border: bool = False,
@@ -56,7 +59,7 @@ def segment_nuclei(
     rim times the probability, smoothed; they stand out by at least ``seed_distance_um / 8`` from
     the neck between them and lie `seed_distance_um` apart. A watershed from the seeds divides the
     component. A part below `min_area_um2` gives its pixels to its neighbours; nuclei outside the
-    size limits are left out.
+    size limits are left out. Settings that are not given are those of a model that names none.
 
     Parameters
     ----------
