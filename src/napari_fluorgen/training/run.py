@@ -54,6 +54,9 @@ class TrainProgress:
 Progress = Callable[[TrainProgress], None]
 """Called after each step, and once more after each validation."""
 
+Watch = Callable[[str, torch.nn.Module, dict[str, float]], None]
+"""Called after each validation with stain, the network as it is then, and its figures."""
+
 
 class Fields(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Whole fields for validation, cut to a multiple of `divisor`."""
@@ -77,19 +80,37 @@ class Fields(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 class _Report(Callback):
     def __init__(
-        self, stain: str, progress: Progress | None, should_stop: Callable[[], bool] | None
+        self,
+        stain: str,
+        progress: Progress | None,
+        should_stop: Callable[[], bool] | None,
+        watch: Watch | None,
     ) -> None:
         self.stain, self.progress, self.should_stop = stain, progress, should_stop
+        self.watch = watch
+        self.loss = float("nan")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.progress is not None:
-            loss = float(outputs["loss"])
+            self.loss = float(outputs["loss"])
             steps = int(trainer.max_steps)
-            self.progress(TrainProgress(self.stain, trainer.global_step, steps, loss))
+            self.progress(TrainProgress(self.stain, trainer.global_step, steps, self.loss))
         if self.should_stop is not None and self.should_stop():
             raise Cancelled(f"Training was stopped at step {trainer.global_step} of {self.stain}.")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        figures = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name in ("pearson", "dice", "pixel_error")
+        }
+        if self.watch is not None:
+            self.watch(self.stain, pl_module.network, figures)
+        if self.progress is not None:
+            step, steps = trainer.global_step, int(trainer.max_steps)
+            self.progress(TrainProgress(self.stain, step, steps, self.loss, figures))
 
 
 def train_networks(
@@ -101,6 +122,7 @@ def train_networks(
     should_stop: Callable[[], bool] | None = None,
     pairs: Mapping[str, list[Pair]] | None = None,
     stains: Sequence[str] = STAINS,
+    watch: Watch | None = None,
 ) -> dict[str, torch.nn.Module]:
     """Train the networks of a configuration, one after another.
 
@@ -120,6 +142,8 @@ def train_networks(
         ``"train"`` and ``"validation"`` fields in memory, instead of the folders of `config`.
     stains : sequence of str
         Which of the networks of `config` to train.
+    watch : callable, optional
+        Sees the network after each validation: to keep the best, or to show what it does.
 
     Returns
     -------
@@ -144,7 +168,7 @@ def train_networks(
             (folder / stain / "last.ckpt").unlink(missing_ok=True)
     networks = {}
     for stain in chosen:
-        report = _Report(stain, progress, should_stop)
+        report = _Report(stain, progress, should_stop, watch)
         module = _train_one(config, stain, pairs, folder / stain, resume, report, start.get(stain))
         networks[stain] = module.network.eval().requires_grad_(False)
     return networks
