@@ -128,6 +128,49 @@ def test_existing_results_are_kept(tmp_path, format):
     assert not [n for n in names(tmp_path) if "_p-" in n or "unfinished" in n]
 
 
+@pytest.mark.parametrize("formats", [("tiff", "ome-zarr"), ("ome-zarr", "tiff")])
+def test_another_format_replaces_the_first_only_when_asked(tmp_path, formats):
+    first, second = make_field(), make_field(provenance={"run": 2})
+    other = make_field("other")
+    for field in (first, other):
+        results.write_field(field, tmp_path, format=formats[0])
+    (tmp_path / "notes.txt").write_text("mine")
+    before = names(tmp_path)
+    with pytest.raises(OutputError, match="exists already"):
+        results.write_field(second, tmp_path, format=formats[1])
+    assert names(tmp_path) == before
+    assert_equal(results.read_field(tmp_path, "stack"), first)
+    results.write_field(second, tmp_path, format=formats[1], overwrite=True)
+    assert_equal(results.read_field(tmp_path, "stack"), second)
+    assert_equal(results.read_field(tmp_path, "other"), other)
+    alone = tmp_path.parent / f"{tmp_path.name}-alone"
+    results.write_field(second, alone, format=formats[1])
+    mine = [n for n in before if "other" in n or n in ("notes.txt", "run.json")]
+    assert names(tmp_path) == sorted({*mine, *names(alone)})
+
+
+def test_what_others_added_to_an_old_result_stays(tmp_path):
+    (folder,) = results.write_field(make_field(), tmp_path, format="ome-zarr")
+    (folder / "labels" / "by-hand").mkdir()
+    results.write_field(make_field(), tmp_path, overwrite=True)
+    assert (folder / "labels" / "by-hand").is_dir()
+    assert (folder / "zarr.json").is_file()
+
+
+@pytest.mark.parametrize("listed", ["../outside.ome.zarr", ".", "link.ome.zarr"])
+def test_nothing_elsewhere_is_removed_whatever_the_record_says(tmp_path, listed):
+    folder = tmp_path / "results"
+    results.write_field(make_field(), folder)
+    (outside,) = results.write_field(make_field("outside"), tmp_path, format="ome-zarr")
+    (folder / "link.ome.zarr").symlink_to(outside, target_is_directory=True)
+    record = results.read_run(folder)["stack"]
+    record["result"]["files"]["field"] = listed
+    results.update_run(folder, {"stack": record})
+    kept = {*names(tmp_path)}
+    results.write_field(make_field(), folder, overwrite=True)
+    assert {*names(tmp_path)} == kept
+
+
 def test_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
     write = results.write_tiff
     done = []

@@ -146,6 +146,19 @@ def write_stained_field(path: Path, field: StainedField) -> None:
     )
 
 
+def is_stained_field(path: Path) -> bool:
+    """Whether a folder holds what `write_stained_field` writes, and nothing else."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    held = {item.name for item in path.iterdir()}
+    groups = {"zarr.json", "labels", "confidence"}
+    return (
+        held >= groups
+        and all(name.isdecimal() for name in held - groups)
+        and {item.name for item in (path / "labels").iterdir()} == {"zarr.json", "nuclei"}
+    )
+
+
 def _omero(names: list[str], images: NDArray[Any]) -> dict[str, Any]:
     """How viewers show the channels: colours, and limits that ignore the extreme pixels."""
     channels = []

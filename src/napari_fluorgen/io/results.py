@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -62,6 +63,8 @@ def write_field(
     OutputError
         Something exists and `overwrite` is false, or the folder cannot be written; then nothing of
         the field is left behind.
+    InputError
+        ``run.json`` is damaged.
     """
     if format not in FORMATS:
         raise OutputError(f"The format '{format}' is unknown: expected {' or '.join(FORMATS)}.")
@@ -73,7 +76,10 @@ def write_field(
     else:
         arrays = {}
         names = {"field": f"{stem}.ome.zarr"}
-    existing = [folder / name for name in names.values() if path_exists(folder / name)]
+    previous = read_run(folder).get(field.identity.name, {})
+    # In another format as well: a field has one result.
+    taken = dict.fromkeys([*names.values(), *_recorded(previous)])
+    existing = [folder / name for name in taken if path_exists(folder / name)]
     if existing and not overwrite:
         raise OutputError(
             f"{existing[0]} exists already: choose another folder, or ask for overwriting."
@@ -89,7 +95,6 @@ def write_field(
 
                     write_stained_field(temporary, field)
             written.append(folder / name)
-        previous = read_run(folder).get(field.identity.name, {})
         update_run(folder, {field.identity.name: _record(field, format, names)})
     except BaseException:
         for path in written:
@@ -154,14 +159,27 @@ def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[
     return {**field.provenance, _RESULT: result}
 
 
+def _recorded(record: Mapping[str, Any]) -> list[str]:
+    """Names of the files that a field's record lists."""
+    return list(record.get(_RESULT, {}).get("files", {}).values())
+
+
 def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, str]) -> None:
-    """Remove files of the field that an overwritten run left and this one did not make."""
-    old = previous.get(_RESULT, {}).get("files", {})
-    for name in set(old.values()) - set(names.values()):
+    """Remove what an overwritten run left of the field and this one did not make.
+
+    An OME-Zarr folder to which somebody has added something stays.
+    """
+    from napari_fluorgen.io.omezarr_write import is_stained_field
+
+    for name in set(_recorded(previous)) - set(names.values()):
         path = folder / name
-        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
-            with suppress(OSError):
+        if not path.resolve().is_relative_to(folder.resolve()):
+            continue
+        with suppress(OSError):
+            if path.is_file():
                 path.unlink()
+            elif is_stained_field(path):
+                shutil.rmtree(path)
 
 
 def read_run(folder: str | PathLike[str]) -> dict[str, dict[str, Any]]:
