@@ -19,6 +19,13 @@ def simulate(
     magnification: Annotated[
         str, typer.Option("--magnification", help="Preset: 20x, 40x or 60x.")
     ] = "20x",
+    variety: Annotated[
+        str,
+        typer.Option(
+            "--variety",
+            help="adipocytes, wide (any adherent cell and microscope), oblique or phase-contrast.",
+        ),
+    ] = "adipocytes",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Field i uses seed + i.")] = 0,
     size: Annotated[int, typer.Option("--size", min=64, help="Rows and columns in pixels.")] = 512,
     plate: Annotated[
@@ -28,7 +35,7 @@ def simulate(
     overwrite: options.Overwrite = False,
     json: output.JsonFlag = False,
 ) -> None:
-    """Simulate brightfield stacks of adipocytes with their true stains and nuclei."""
+    """Simulate transmitted-light stacks of cells with their true stains and nuclei."""
     from rich.progress import Progress
 
     from napari_fluorgen.cli.guard import stop_on_interrupt
@@ -41,19 +48,20 @@ def simulate(
         raise ConfigError(
             f"A plate holds {MAX_FIELDS} fields, {fields} were asked for: simulate several plates."
         )
-    preset = get_preset(magnification)
+    preset = get_preset(magnification, variety)
     place = resolve_device(device).name
     with Progress(console=output.console(), transient=True) as bar, stop_on_interrupt() as stop:
         task = bar.add_task("Simulating", total=fields)
         images = simulate_fields(preset, fields, seed, (size, size), place)
         counted = _counted(images, lambda: bar.advance(task), stop)
-        name = plate or f"Simulated_{magnification}_seed{seed}"
+        kind = "" if variety == "adipocytes" else f"{variety}_"
+        name = plate or f"Simulated_{kind}{magnification}_seed{seed}"
         write_plate(counted, folder, plate=name, overwrite=overwrite)
     if json:
         output.finish(
             {
                 "command": "simulate", "status": "done", "output": str(folder), "fields": fields,
-                "magnification": magnification, "seed": seed, "simulated": True,
+                "magnification": magnification, "variety": variety, "seed": seed, "simulated": True,
             }
         )  # fmt: skip
     else:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_fluorgen.simulation.illumination import Illumination, PhaseRing
+
 
 @dataclass(frozen=True)
 class Optics:
@@ -62,6 +64,7 @@ def image_planes(
     focus_um: list[float],
     optics: Optics,
     points_at_once: int = 5,
+    illumination: Illumination | None = None,
 ) -> Tensor:
     """Image a volume at several heights of focus.
 
@@ -78,11 +81,14 @@ def image_planes(
         The microscope.
     points_at_once : int
         Condenser points in memory at the same time.
+    illumination : Illumination, optional
+        Points of the condenser and phase ring instead of those of a full, centred condenser.
 
     Returns
     -------
     Tensor, shape (planes, Y, X), float32
-        Intensity; 1.0 is the empty field. The borders wrap round: cut off a margin.
+        Intensity; 1.0 is the empty field. The borders wrap round: cut off a margin, or image a
+        specimen that is periodic.
     """
     device = index_step.device
     _, height, width = index_step.shape
@@ -93,10 +99,17 @@ def image_planes(
     fx = torch.fft.fftfreq(width, optics.pixel_size, device=device)[None, :]
     phase = 2 * np.pi / optics.wavelength * slice_um
     delays = [torch.polar(torch.ones_like(s), s * phase) for s in index_step.flip(0)]
-    points = condenser_points(optics.condenser_na, optics.condenser_turn)
+    if illumination is None:
+        points = np.array(condenser_points(optics.condenser_na, optics.condenser_turn))
+    else:
+        points = illumination.points
+    ring = illumination.ring if illumination else None
     total = torch.zeros(len(focus_um), height, width, device=device)
+    empty_field = 0.0
     for start in range(0, len(points), points_at_once):
-        tilts = torch.tensor(points[start : start + points_at_once], device=device).float()
+        part = points[start : start + points_at_once]
+        empty_field += sum(_undiffracted(float(np.hypot(*p)), optics, ring) for p in part)
+        tilts = torch.tensor(part, device=device).float()
         # Waves are kept without their tilt; the tilt shifts the frequencies they propagate by.
         gy = (tilts[:, 0] / optics.wavelength)[:, None, None] + fy
         gx = (tilts[:, 1] / optics.wavelength)[:, None, None] + fx
@@ -110,10 +123,39 @@ def image_planes(
         pupil = (squared <= (optics.objective_na / optics.wavelength) ** 2).float()
         wave = delays[0].expand(len(tilts), -1, -1)
         for delay in delays[1:]:
-            wave = torch.fft.ifft2(torch.fft.fft2(wave) * hop) * delay
+            wave = torch.fft.ifft2(torch.fft.fft2(wave).mul_(hop)).mul_(delay)
         spectrum = torch.fft.fft2(wave) * pupil
+        if ring is not None:
+            inside = squared >= (ring.inner / optics.wavelength) ** 2
+            inside &= squared <= (ring.outer / optics.wavelength) ** 2
+            # Light that the specimen does not diffract is dimmed and a quarter wave ahead.
+            spectrum *= torch.where(inside, -1j * ring.transmission**0.5, 1.0)
         for plane, focus in enumerate(focus_um):
             # The exit wave stands half a slice below the lowest slice's middle.
             refocus = torch.polar(pupil, -2 * np.pi * (focus - 0.5 * slice_um) * axial)
-            total[plane] += torch.fft.ifft2(spectrum * refocus).abs().square().sum(0)
-    return total / len(points)
+            image = torch.view_as_real(torch.fft.ifft2(refocus.mul_(spectrum)))
+            total[plane] += image.square_().sum(-1).sum(0)
+    total /= empty_field
+    if illumination is None or illumination.patch_na == 0:
+        return total
+    middle = 0.5 * slice_um * len(index_step)
+    for plane, focus in enumerate(focus_um):
+        # A disc of radius r has standard deviation r / 2 along an axis.
+        blur = abs(focus - middle) * illumination.patch_na / 2 / optics.medium
+        if blur > 0.25 * optics.pixel_size:
+            total[plane] = _blur(total[plane], blur, fy, fx[:, : width // 2 + 1])
+    return total
+
+
+def _undiffracted(na: float, optics: Optics, ring: PhaseRing | None) -> float:
+    """Intensity that a condenser point gives an empty field."""
+    if na > optics.objective_na:
+        return 0.0
+    return ring.transmission if ring is not None and ring.inner <= na <= ring.outer else 1.0
+
+
+def _blur(image: Tensor, sigma_um: float, fy: Tensor, fx: Tensor) -> Tensor:
+    """Gaussian blur that wraps round."""
+    damping = torch.exp(-2 * (np.pi * sigma_um) ** 2 * (fy**2 + fx**2))
+    shape = (image.shape[0], image.shape[1])
+    return torch.fft.irfft2(torch.fft.rfft2(image) * damping, s=shape)

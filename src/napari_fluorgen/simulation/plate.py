@@ -10,6 +10,7 @@ from napari_fluorgen.io.cellvoyager_write import write_metadata
 from napari_fluorgen.io.results import write_tiff
 from napari_fluorgen.simulation.field import SimulatedField, simulate_field
 from napari_fluorgen.simulation.presets import Preset
+from napari_fluorgen.simulation.wide_presets import WidePreset
 from napari_fluorgen.stack import STAINS
 
 _SITES_A_WELL = 6
@@ -20,7 +21,11 @@ MAX_FIELDS = len(_ROWS) * len(_COLUMNS) * _SITES_A_WELL
 
 
 def simulate_fields(
-    preset: Preset, count: int, seed: int, shape: tuple[int, int] = (512, 512), device: str = "cpu"
+    preset: Preset | WidePreset,
+    count: int,
+    seed: int,
+    shape: tuple[int, int] = (512, 512),
+    device: str = "cpu",
 ) -> Iterator[SimulatedField]:
     """Simulate fields one after another; field i is drawn with ``seed + i``."""
     for index in range(count):
@@ -36,7 +41,9 @@ def write_plate(
 ) -> Path:
     """Write fields with planes C04 Z01 on, true stains C01-C03 and ``labels/``.
 
-    The folder ``labels`` has ``*_nuclei.tif`` and ``*_defects.tif`` of each field.
+    The folder ``labels`` has ``*_nuclei.tif`` and ``*_defects.tif`` of each field, and
+    ``heights.csv`` with the true heights of each field's planes; the plate's metadata has the
+    nominal ones.
 
     Parameters
     ----------
@@ -57,6 +64,7 @@ def write_plate(
     folder = Path(folder)
     with atomic_path(folder, overwrite, own=("labels", "MeasurementDetail.mrf")) as temporary:
         (temporary / "labels").mkdir(parents=True)
+        heights: list[tuple[str, tuple[float, ...]]] = []
         for index, field in enumerate(fields):
             pixel = (field.pixel_size_um, field.pixel_size_um)
             stem = _stem(plate, index)
@@ -67,7 +75,10 @@ def write_plate(
                 write_tiff(temporary / name, field.stains[stain], pixel)
             write_tiff(temporary / "labels" / f"{stem}_nuclei.tif", field.nuclei_labels, pixel)
             write_tiff(temporary / "labels" / f"{stem}_defects.tif", field.defects, pixel)
-            z_um = field.z_um
+            z_um = field.nominal_z_um
+            heights.append((stem, field.z_um))
+        lines = [",".join([stem, *(f"{z:.3f}" for z in planes)]) for stem, planes in heights]
+        (temporary / "labels" / "heights.csv").write_text("\n".join(lines) + "\n")
         write_metadata(temporary, pixel_size_um=pixel, z_um=z_um)
     return folder
 

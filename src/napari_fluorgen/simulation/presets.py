@@ -20,9 +20,10 @@ Sizes of cells, nuclei and droplets are chosen by hand for differentiating adipo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from napari_fluorgen.errors import ConfigError
+from napari_fluorgen.simulation.wide_presets import WideOptics, WidePreset
 
 Range = tuple[float, float]
 
@@ -106,18 +107,42 @@ _PRESETS = {
 }
 
 
-def get_preset(magnification: str) -> Preset:
+_WIDE_OPTICS = {
+    "20x": WideOptics(0.325, (0.40, 0.95)),
+    "40x": WideOptics(0.1625, (0.55, 0.95)),
+    "60x": WideOptics(0.1083, (0.70, 1.25)),
+}
+_ILLUMINATION = {"wide": "brightfield", "oblique": "oblique", "phase-contrast": "phase-contrast"}
+VARIETIES = ("adipocytes", *_ILLUMINATION)
+"""Names of the varieties of fields."""
+
+
+def get_preset(magnification: str, variety: str = "adipocytes") -> Preset | WidePreset:
     """Return the preset of a magnification: ``"20x"``, ``"40x"`` or ``"60x"``.
+
+    Parameters
+    ----------
+    magnification : str
+        Decides the pixel size and the aperture.
+    variety : str
+        ``"adipocytes"``, or ``"wide"`` (any adherent cell, any brightfield microscope),
+        ``"oblique"`` and ``"phase-contrast"`` (such cells under other illumination).
 
     Raises
     ------
     ConfigError
         If there is no such preset.
     """
-    try:
-        return replace(_PRESETS[magnification])
-    except KeyError:
+    if magnification not in _PRESETS:
         raise ConfigError(
             f"No simulation preset is called {magnification!r}; choose one of "
             f"{', '.join(_PRESETS)}."
-        ) from None
+        )
+    if variety == "adipocytes":
+        return _PRESETS[magnification]
+    if variety not in _ILLUMINATION:
+        raise ConfigError(
+            f"No variety of simulated fields is called {variety!r}; choose one of "
+            f"{', '.join(VARIETIES)}."
+        )
+    return WidePreset(magnification, _WIDE_OPTICS[magnification], _ILLUMINATION[variety])

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from napari_fluorgen.simulation.defects import Defects, draw_defects
 from napari_fluorgen.simulation.presets import CellPreset, Range
+from napari_fluorgen.simulation.spheres import SLICE_UM, rasterise_spheres
 
-SLICE_UM = 0.75
 SLICES = 20
 
 
@@ -126,11 +126,11 @@ def build_scene(
         lipids=(lipid + 0.02 * cytosol).sum(0).mul_(SLICE_UM),
         cytoplasm=dye.sum(0).mul_(SLICE_UM),
         nuclei_labels=labels,
-        defects=_defect_labels(defects, hole.sum(0), lipid.sum(0), pixel_size),
+        defects=defect_labels(defects, hole.sum(0), lipid.sum(0), pixel_size),
     )
 
 
-def _defect_labels(defects: Defects, hole: Tensor, lipid: Tensor, pixel: float) -> Tensor:
+def defect_labels(defects: Defects, hole: Tensor, lipid: Tensor, pixel: float) -> Tensor:
     """Label pixels that lack a quarter of their dye, each after the nearest inclusion."""
     labels = torch.zeros(hole.shape, dtype=torch.int32, device=hole.device)
     missing = hole > 0.25 * (hole + lipid).clamp(min=1)
@@ -270,45 +270,6 @@ def _draw_droplets(
     gap = np.hypot(y - nucleus[1], x - nucleus[2]) / (axes[:2].mean() + 0.9 * radius)
     free = gap**2 + gap_z**2 > 1
     return np.stack([z, y, x, radius], axis=1)[free][:wanted]
-
-
-def rasterise_spheres(
-    spheres: np.ndarray, volume: tuple[int, int, int], pixel: float, device: torch.device
-) -> Tensor:
-    """Occupancy of many spheres, soft over one voxel.
-
-    Parameters
-    ----------
-    spheres : ndarray, shape (n, 4)
-        Height, row, column and radius of each in micrometres.
-    volume : tuple of int
-        Slices, rows, columns.
-    """
-    out = torch.zeros(volume, device=device).flatten()
-    depth, height, width = volume
-    z = (torch.arange(depth, device=device) + 0.5) * SLICE_UM
-    reach = np.ceil(spheres[:, 3] / pixel + 1).astype(int)
-    # Spheres of like size share a window, so that none pays for the largest.
-    for size in np.unique(-(-reach // 4) * 4):
-        group = spheres[-(-reach // 4) * 4 == size]
-        batch = max(1, 4_000_000 // (depth * (2 * size + 1) ** 2))
-        for start in range(0, len(group), batch):
-            part = torch.as_tensor(group[start : start + batch], device=device, dtype=torch.float32)
-            offsets = torch.arange(-size, size + 1, device=device)
-            rows = (part[:, 1] / pixel).round().long()[:, None] + offsets
-            columns = (part[:, 2] / pixel).round().long()[:, None] + offsets
-            dz = z[None, :, None, None] - part[:, 0, None, None, None]
-            dy = (rows * pixel - part[:, 1:2])[:, None, :, None]
-            dx = (columns * pixel - part[:, 2:3])[:, None, None, :]
-            distance = torch.sqrt(dz**2 + dy**2 + dx**2)
-            inside = ((part[:, 3, None, None, None] - distance) / SLICE_UM + 0.5).clamp_(0, 1)
-            ok = ((rows >= 0) & (rows < height))[:, None, :, None]
-            ok = ok & ((columns >= 0) & (columns < width))[:, None, None, :]
-            index = torch.arange(depth, device=device)[None, :, None, None] * (height * width)
-            index = index + rows.clamp(0, height - 1)[:, None, :, None] * width
-            index = index + columns.clamp(0, width - 1)[:, None, None, :]
-            out.scatter_reduce_(0, index.flatten(), (inside * ok).flatten(), "amax")
-    return out.view(volume)
 
 
 def _texture(
