@@ -2,9 +2,18 @@
 
 `measure_field` turns a stained field into tables, `write_tables` into CSV files;
 `export_cellprofiler` writes a folder that CellProfiler runs; `score_fields` compares with truth.
+`measure_features` runs the real CellProfiler on both and gives the feature part of the score.
 """
 
+from napari_fluorgen.measurement.cellprofiler_run import find_cellprofiler, run_pipeline
+from napari_fluorgen.measurement.challenge import challenge_style_pipeline, feature_names
 from napari_fluorgen.measurement.export import ExportSummary, export_cellprofiler
+from napari_fluorgen.measurement.feature_error import FeatureScores, feature_error
+from napari_fluorgen.measurement.feature_run import (
+    FeatureRun,
+    MeasuredFeatures,
+    measure_features,
+)
 from napari_fluorgen.measurement.field import (
     FieldMeasurements,
     confidence_columns,
@@ -14,6 +23,7 @@ from napari_fluorgen.measurement.field import (
 from napari_fluorgen.measurement.objects import DropletSettings
 from napari_fluorgen.measurement.score import (
     FieldScores,
+    ImageScore,
     StainScore,
     pearson,
     pixel_error,
@@ -26,16 +36,26 @@ from napari_fluorgen.measurement.writing import write_tables
 __all__ = [
     "DropletSettings",
     "ExportSummary",
+    "FeatureRun",
+    "FeatureScores",
     "FieldMeasurements",
     "FieldScores",
+    "ImageScore",
+    "MeasuredFeatures",
     "StainScore",
+    "challenge_style_pipeline",
     "confidence_columns",
     "export_cellprofiler",
+    "feature_error",
+    "feature_names",
+    "find_cellprofiler",
     "find_objects",
+    "measure_features",
     "measure_field",
     "measure_labels",
     "pearson",
     "pixel_error",
+    "run_pipeline",
     "score_fields",
     "structural_similarity",
     "write_tables",

@@ -14,6 +14,30 @@ from napari_fluorgen.stack import STAINS
 
 
 @dataclass(frozen=True)
+class ImageScore:
+    """Scores of one stain in one field.
+
+    Attributes
+    ----------
+    field : int
+        Place of the field among those scored, from 0.
+    pixel_error : float
+        Mean absolute error of the field over the median of all true pixels of the SET: the mean
+        over fields of one size is the official pixel error.
+    mean_absolute_error : float
+        In camera counts.
+    pearson, ssim : float or None
+        Of this field.
+    """
+
+    field: int
+    pixel_error: float
+    mean_absolute_error: float
+    pearson: float
+    ssim: float | None
+
+
+@dataclass(frozen=True)
 class StainScore:
     """Scores of one stain over a set of fields.
 
@@ -29,6 +53,8 @@ class StainScore:
         Structural similarity, mean over fields, where asked for.
     fields : int
         Number of fields.
+    images : tuple of ImageScore
+        The fields one by one.
     """
 
     pixel_error: float
@@ -37,6 +63,7 @@ class StainScore:
     pearson: float
     ssim: float | None
     fields: int
+    images: tuple[ImageScore, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,7 +177,8 @@ def score_fields(
         number += 1
         for stain in STAINS:
             if stain in prediction and stain in truth:
-                sums.setdefault(stain, _Sums(stain, ssim)).add(prediction[stain], truth[stain])
+                score = sums.setdefault(stain, _Sums(stain, ssim))
+                score.add(prediction[stain], truth[stain], field=number - 1)
     if not sums:
         raise InputError(
             f"None of the {number} fields has a prediction and a truth of the same stain: "
@@ -169,19 +197,23 @@ class _Sums:
         self.fields = 0
         self.pixels = 0
         self.error = 0.0
+        self.numbers: list[int] = []
+        self.errors: list[float] = []
         self.correlations: list[float] = []
-        self.similarities: list[float] = []
+        self.similarities: list[float | None] = []
         # camera counts go into a histogram, so that the median of a whole plate needs no memory
         self.histogram = np.zeros(1 << 16, np.int64)
         self.other_truths: list[NDArray] = []
 
-    def add(self, prediction: NDArray, truth: NDArray) -> None:
+    def add(self, prediction: NDArray, truth: NDArray, field: int = 0) -> None:
         """Add the images of one field."""
         prediction, truth = _checked(prediction, truth)
         error = float(np.abs(prediction.astype(np.float64) - truth).sum())
         if not np.isfinite(error):
             raise InputError(f"An image of {self.stain} holds NaN or infinity: give finite counts.")
         self.error += error
+        self.errors.append(error / truth.size)
+        self.numbers.append(field)
         self.fields += 1
         self.pixels += truth.size
         if truth.dtype in (np.uint8, np.uint16):
@@ -189,8 +221,7 @@ class _Sums:
         else:
             self.other_truths.append(truth.ravel())
         self.correlations.append(pearson(prediction, truth))
-        if self.ssim:
-            self.similarities.append(structural_similarity(prediction, truth))
+        self.similarities.append(structural_similarity(prediction, truth) if self.ssim else None)
 
     def _median(self) -> float:
         if self.other_truths:
@@ -213,6 +244,16 @@ class _Sums:
             mean_absolute_error=self.error / self.pixels,
             truth_median=median,
             pearson=float(np.mean(self.correlations)),
-            ssim=float(np.mean(self.similarities)) if self.ssim else None,
+            ssim=float(np.mean(np.array(self.similarities, float))) if self.ssim else None,
             fields=self.fields,
+            images=tuple(
+                ImageScore(field, error / median, error, r, similarity)
+                for field, error, r, similarity in zip(
+                    self.numbers,
+                    self.errors,
+                    self.correlations,
+                    self.similarities,
+                    strict=True,
+                )
+            ),
         )
