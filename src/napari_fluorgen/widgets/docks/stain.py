@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QCheckBox
 
 from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.installed import installed
 from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.model_card import show_card
 from napari_fluorgen.widgets.docks.preview import Preview, discover
@@ -57,12 +58,7 @@ class StainDock(common.Dock):
         self._changed.setInterval(200)
         self._changed.timeout.connect(self._look_ahead)
         self._connect()
-        Job(
-            self,
-            lambda _stop: once(discover),
-            on_value=self._show_choices,
-            on_error=self._show_no_choices,
-        )
+        self._discover()
         self._show_layers()
 
     def _build(self) -> None:
@@ -95,6 +91,7 @@ class StainDock(common.Dock):
         common.listen(self, layers.events.inserted, self._show_layers)
         common.listen(self, layers.events.removed, self._show_layers)
         common.listen(self, layers.selection.events.active, self._follow_selection)
+        installed.changed.connect(self._discover)
         self.controls.layers.currentIndexChanged.connect(self._layer_changed)
         self.controls.changed.connect(self._changed.start)
         self.controls.card.clicked.connect(lambda: show_card(self, self.controls.model))
@@ -110,6 +107,15 @@ class StainDock(common.Dock):
 
     def _layer_with(self, layer_id: str | None) -> Any | None:
         return next((x for x in self.viewer.layers if str(x.unique_id) == layer_id), None)
+
+    def _discover(self) -> None:
+        """Read the list of models and devices, in the background."""
+        Job(
+            self,
+            lambda _stop: once(discover),
+            on_value=self._show_choices,
+            on_error=self._show_no_choices,
+        )
 
     def _show_choices(self, found: tuple[list[Any], list[tuple[str, str]]]) -> None:
         self._discovered = True

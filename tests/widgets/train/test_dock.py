@@ -1,0 +1,136 @@
+"""The *Train* dock in a real viewer."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.installed import installed
+from napari_fluorgen.widgets.docks.stain import StainDock
+from napari_fluorgen.widgets.presenters.layers import stack_layers
+from napari_fluorgen.widgets.train import report
+from napari_fluorgen.widgets.train.dock import TrainDock
+
+WAIT = 120_000
+SCROLL_BAR = 24
+MODEL = "tiny-20x"
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def dock(viewer, qtbot, models):
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
+    return dock
+
+
+def add_stack(viewer, stack):
+    return [common.add_layer(viewer, spec) for spec in stack_layers(stack)]
+
+
+def notifications():
+    from napari.utils.notifications import notification_manager
+
+    seen = []
+    notification_manager.notification_ready.connect(lambda n: seen.append(str(n.message)))
+    return seen
+
+
+def test_empty_state(dock):
+    assert "Load stacks" in dock.hint.text()
+    assert not dock.button.isEnabled()
+    assert not dock.progress.isVisibleTo(dock)
+    assert dock.controls.name.text() == f"{MODEL}-tuned"
+    assert dock.controls.minutes.value() == 10
+    dock.controls.advanced.toggle.setChecked(True)
+    for where in ("layers", "folder"):
+        common.choose(dock.pairs.where, where)
+        assert dock.widget().minimumSizeHint().width() <= common.WIDTH - SCROLL_BAR
+
+
+def test_every_control_says_what_it_is(dock):
+    boxes = [*dock.pairs.truth.values(), dock.pairs.folder, dock.pairs.fields, dock.pairs.where]
+    controls = dock.controls
+    boxes += [controls.models, controls.minutes, controls.name, controls.devices, controls.seed]
+    boxes += [controls.correct, controls.folder, controls.steps, dock.button]
+    assert all(len(box.toolTip()) > 10 for box in boxes)
+
+
+def test_loaded_fields_are_offered_with_their_true_stains(viewer, qtbot, dock, stack):
+    _, lipids, nuclei = add_stack(viewer, stack)
+    assert dock.pairs.uses_layers
+    assert dock.pairs.truth["nuclei"].currentText() == nuclei.name
+    assert dock.pairs.truth["lipids"].currentText() == lipids.name
+    assert dock.pairs.truth["cytoplasm"].currentData() is None
+    assert dock.found.text().replace("\u200b", "") == (
+        "1 field · 7 planes · 0.35 µm/px · true nuclei, lipids"
+    )
+    assert dock.button.isEnabled()
+    viewer.layers.remove(nuclei)
+    assert dock.pairs.truth["nuclei"].currentData() is None
+    assert "true lipids" in dock.found.text()
+    viewer.layers.clear()
+    assert not dock.button.isEnabled()
+    assert dock.pairs.fields.count() == 0
+
+
+def test_pairs_that_do_not_fit_are_said_before_the_click(viewer, dock, stack):
+    add_stack(viewer, stack)
+    viewer.add_image(stack.data[0, :50], name="cut")
+    box = dock.pairs.truth["cytoplasm"]
+    box.setCurrentText("cut")
+    box.activated.emit(box.currentIndex())
+    assert "'cut' has 50×128" in dock.warnings.text().replace("\u200b", "")
+    seen = notifications()
+    dock.start()
+    assert len(seen) == 1
+    assert not dock.running
+
+
+def test_a_folder_is_looked_at(qtbot, dock, plate_folder):
+    dock.pairs.folder.setText(str(plate_folder))
+    dock.pairs.folder.editingFinished.emit()
+    qtbot.waitUntil(lambda: "2 fields" in dock.found.text(), timeout=WAIT)
+    assert "true nuclei, lipids, cytoplasm" in dock.found.text()
+    assert "D04" in dock.warnings.text()
+    assert dock.button.isEnabled()
+    dock.pairs.folder.setText(str(plate_folder / "nowhere"))
+    dock.pairs.folder.editingFinished.emit()
+    qtbot.waitUntil(lambda: "nowhere" in dock.warnings.text(), timeout=WAIT)
+    assert not dock.found.text()
+
+
+def test_a_name_that_is_taken_is_one_sentence(viewer, dock, stack):
+    add_stack(viewer, stack)
+    seen = notifications()
+    dock.controls.name.setText(MODEL)
+    dock.start()
+    assert seen
+    assert "installed already" in seen[0]
+    assert not dock.running
+
+
+def test_a_missing_package_is_said_at_once(viewer, qtbot, models, stack, monkeypatch):
+    monkeypatch.setattr(report, "find_spec", lambda name: None)
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    add_stack(viewer, stack)
+    assert "pip install" in dock.hint.text()
+    assert not dock.button.isEnabled()
+
+
+def test_installed_models_are_listed_at_once(viewer, qtbot, dock, models, monkeypatch, tmp_path):
+    stain = StainDock(viewer)
+    qtbot.addWidget(stain)
+    qtbot.waitUntil(lambda: stain.controls.models.count() > 0, timeout=WAIT)
+    assert stain.controls.models.findData(MODEL) >= 0
+    before = stain.controls.models.count()
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "empty"))
+    installed.changed.emit()
+    qtbot.waitUntil(lambda: stain.controls.models.count() == before - 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.controls.models.findData(MODEL) < 0, timeout=WAIT)

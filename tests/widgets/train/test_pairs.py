@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.widgets.presenters.layers import result_layers, stack_layers
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+from napari_fluorgen.widgets.train.book import PairBook, key_of
+from napari_fluorgen.widgets.train.pairs import (
+    LayerPair,
+    candidates,
+    stack_of_pair,
+    stacks_of_pairs,
+    suggested,
+)
+
+
+def layer_of(spec):
+    made = {"image": Image, "labels": Labels}[spec.kind]
+    return made(spec.data, **spec.kwargs)
+
+
+@pytest.fixture
+def loaded(stack):
+    """Brightfield, true lipids, true nuclei, as *Load stacks* adds them."""
+    return [layer_of(spec) for spec in stack_layers(stack)]
+
+
+@pytest.fixture
+def foreign():
+    """A stack, a stain and outlines from somewhere else."""
+    rng = np.random.default_rng(1)
+    return {
+        "planes": Image(rng.random((5, 48, 64)), name="mine"),
+        "stain": Image(rng.random((48, 64)), name="C=1 Hoechst"),
+        "outlines": Labels(np.ones((48, 64), np.int32), name="by hand"),
+    }
+
+
+def test_true_stains_of_the_same_file_are_suggested(loaded):
+    brightfield, lipids, nuclei = loaded
+    assert suggested(loaded, brightfield) == {"lipids": lipids, "nuclei": nuclei}
+
+
+def test_foreign_stains_are_suggested_by_name_and_size(foreign):
+    found = suggested(foreign.values(), foreign["planes"])
+    assert found == {"nuclei": foreign["stain"]}
+    smaller = Image(np.zeros((40, 64)), name="dapi")
+    assert suggested([foreign["planes"], smaller], foreign["planes"]) == {}
+
+
+def test_predictions_are_no_truth_but_corrected_outlines_may_be(stack, result, loaded):
+    predicted = [
+        layer_of(spec) for spec in result_layers(result, Spatial.of_stack(stack).plane(), run="r")
+    ]
+    layers = [*loaded, *predicted]
+    assert candidates(layers, "nuclei") == loaded[1:]
+    assert candidates(layers, "labels") == [predicted[-1]]
+    assert "labels" not in suggested(layers, loaded[0])
+
+
+def test_a_pair_becomes_a_stack_with_truth(stack, loaded):
+    brightfield, lipids, nuclei = loaded
+    labels = Labels(np.ones((96, 128), np.int32))
+    pair = LayerPair(brightfield, {"nuclei": nuclei, "lipids": lipids, "labels": labels})
+    made = stack_of_pair(pair)
+    assert made.pixel_size_um == pytest.approx(stack.pixel_size_um)
+    assert made.z_um == stack.z_um
+    assert made.identity == stack.identity
+    np.testing.assert_array_equal(made.truth["nuclei"], stack.truth["nuclei"])
+    np.testing.assert_array_equal(made.truth["labels"], 1)
+    labels.data[0, 0] = 7
+    assert made.truth["labels"][0, 0] == 1, "painting does not change what is learned"
+
+
+def test_a_plane_with_axes_of_length_one_is_a_plane(loaded):
+    plane = Image(np.ones((1, 96, 128)))
+    made = stack_of_pair(LayerPair(loaded[0], {"lipids": plane}))
+    assert made.truth["lipids"].shape == (96, 128)
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        ({}, "no true stain"),
+        ({"labels": Labels(np.ones((96, 128), np.int32))}, "no true stain"),
+        ({"nuclei": Image(np.zeros((90, 128)), name="cut")}, "'cut' has 90×128 pixels"),
+        (
+            {"nuclei": Image(np.zeros((96, 128)), scale=(0.6, 0.6), units=["um", "um"])},
+            "pixels of 0.6 µm",
+        ),
+    ],
+)
+def test_pairs_that_do_not_fit_are_one_sentence(loaded, truth, said):
+    with pytest.raises(InputError, match=said) as caught:
+        stack_of_pair(LayerPair(loaded[0], truth))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layer_is_chosen_once(loaded):
+    with pytest.raises(InputError, match="as nuclei and as lipids"):
+        stack_of_pair(LayerPair(loaded[0], {"nuclei": loaded[1], "lipids": loaded[1]}))
+
+
+def test_fields_of_one_name_are_numbered(foreign):
+    pair = LayerPair(foreign["planes"], {"nuclei": foreign["stain"]})
+    names = [stack.identity.name for stack in stacks_of_pairs([pair, pair, pair])]
+    assert names == ["mine", "mine-2", "mine-3"]
+
+
+def test_the_book_follows_the_layers(loaded, foreign):
+    book = PairBook()
+    brightfield, lipids, _ = loaded
+    book.follow([brightfield])
+    key = key_of(brightfield)
+    assert book.fields == (brightfield,)
+    assert book.pairs == ()
+    book.follow(loaded)
+    assert [pair.title for pair in book.pairs] == ["B03 s1: nuclei, lipids"]
+    assert book.choice(key, "lipids") == key_of(lipids)
+    book.follow([*loaded, *foreign.values()])
+    assert len(book.pairs) == 2
+    book.follow([brightfield, lipids])
+    assert book.choice(key, "nuclei") is None
+    assert [pair.title for pair in book.pairs] == ["B03 s1: lipids"]
+    book.follow([lipids])
+    assert book.pairs == ()
+
+
+def test_the_book_keeps_what_the_user_chose(loaded, foreign):
+    book = PairBook()
+    book.follow(loaded)
+    key = key_of(loaded[0])
+    book.choose(key, "lipids", None)
+    book.check(key, True)
+    book.follow([*loaded, foreign["planes"]])
+    assert book.choice(key, "lipids") is None
+    book.choose(key, "nuclei", None)
+    assert book.is_checked(key), "ticked by hand stays ticked"
+    book.check(key, False)
+    assert book.pairs == ()
+    other = key_of(foreign["planes"])
+    assert not book.is_checked(other)
+    names = [name for name, _ in book.options(other, "nuclei")]
+    assert names[0] == "–"
+    assert len(names) == 3

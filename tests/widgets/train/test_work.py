@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from napari_fluorgen.errors import Cancelled, InputError
+from napari_fluorgen.widgets.train.work import bounded_threads, told_steps
+
+
+def never():
+    return False
+
+
+def drain(steps):
+    batches = []
+    try:
+        while True:
+            batches.append(next(steps))
+    except StopIteration as end:
+        return batches, end.value
+
+
+def test_all_that_is_told_arrives_in_order():
+    def call(tell):
+        for number in range(500):
+            tell(number)
+        return "done"
+
+    batches, value = drain(told_steps(call, never, every_s=0.001))
+    assert [x for batch in batches for x in batch] == list(range(500))
+    assert value == "done"
+
+
+def test_trouble_is_raised_by_the_steps():
+    def call(tell):
+        tell("begun")
+        raise InputError("The pairs are bad.")
+
+    with pytest.raises(InputError, match="The pairs are bad"):
+        drain(told_steps(call, never, every_s=0.001))
+
+
+def endless(ended):
+    def call(tell):
+        try:
+            while True:
+                tell("step")
+        except Cancelled:
+            ended.set()
+            raise
+
+    return call
+
+
+def test_a_stop_ends_the_call_where_it_tells():
+    stop, ended = threading.Event(), threading.Event()
+    steps = told_steps(endless(ended), stop.is_set, every_s=0.001)
+    next(steps)
+    stop.set()
+    with pytest.raises(Cancelled):
+        drain(steps)
+    assert ended.is_set()
+
+
+def test_steps_that_are_left_end_the_call_too():
+    ended = threading.Event()
+    steps = told_steps(endless(ended), never, every_s=0.001)
+    next(steps)
+    steps.close()
+    assert ended.wait(10)
+
+
+def test_threads_are_bounded_and_given_back():
+    import torch
+
+    before = torch.get_num_threads()
+    with bounded_threads():
+        assert 1 <= torch.get_num_threads() <= max(1, before)
+    assert torch.get_num_threads() == before
