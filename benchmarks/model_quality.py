@@ -140,6 +140,30 @@ def evaluate(model: fluorgen.models.Model, files: list[Path]) -> dict[str, Any]:
     return comparison.record(score_fields(watched(), ssim=True))
 
 
+def feature_error(model: fluorgen.models.Model, files: list[Path], workers: int) -> dict[str, Any]:
+    """Official feature error, by real CellProfiler on predicted and true stains."""
+    from napari_fluorgen.measurement import measure_features
+
+    def pairs() -> Iterator[tuple[str, dict, dict]]:
+        for true in simulated.read_all(files):
+            field = fluorgen.stain(replace(true.stack, truth={}), model)
+            yield field.identity.name, field.images, true.truth
+
+    measured = measure_features(pairs(), pixel_size_um=model.spec.pixel_size_um, processes=workers)
+    scores = measured.scores
+    worst = sorted(scores.columns, key=lambda name: -scores.columns[name])[:5]
+    return {
+        "error": scores.error,
+        "fields": scores.images,
+        "pipeline": measured.pipeline,
+        "features": len(scores.columns),
+        "excluded": scores.excluded,
+        "incomplete": scores.incomplete,
+        "worst": {name: scores.columns[name] for name in worst},
+        "columns": scores.columns,
+    }
+
+
 def print_tables(name: str, result: dict[str, Any]) -> None:
     """Print the figures of one model as they stand in docs/models.md."""
     print(f"\n## {name}: {result['fields']} unseen SIMULATED fields, seeds from {result['seed']}\n")
@@ -152,7 +176,11 @@ def print_tables(name: str, result: dict[str, Any]) -> None:
         )
     print(f"\nOfficial pixel error {result['pixel_error']:.3f}.")
     if "feature_error" in result:
-        print(f"Official feature error {result['feature_error']}.")
+        features = result["feature_error"]
+        print(
+            f"Feature error {features['error']:.3f} ({features['features']} features of "
+            f"CellProfiler by the {features['pipeline']} pipeline, {features['fields']} fields)."
+        )
     print("\n| nuclei at IoU | F1 | precision | recall | true | found |")
     print("| --- | --- | --- | --- | --- | --- |")
     for iou, score in result["nuclei"].items():
@@ -175,6 +203,13 @@ def main() -> None:
     )
     parser.add_argument("--model", action="append", help="name or folder (default adipocyte-20x)")
     parser.add_argument("--variety", default="adipocytes", help="of simulated cells and optics")
+    parser.add_argument(
+        "--cellprofiler",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also the feature error on the first N fields (FLUORGEN_CELLPROFILER: the program)",
+    )
     simulated.add_options(parser, fields=30)
     options = parser.parse_args()
     simulated.bound_threads(options.threads)
@@ -188,6 +223,9 @@ def main() -> None:
         files = simulated.simulate(preset, seeds, side, options.data, workers=options.workers)
         results[name] = {"seed": options.seed, "side": side, "variety": options.variety}
         results[name] |= evaluate(model, files)
+        if options.cellprofiler:
+            chosen = files[: options.cellprofiler]
+            results[name]["feature_error"] = feature_error(model, chosen, options.workers)
         print_tables(name, results[name])
         simulated.write_json(options.output, results)
 
