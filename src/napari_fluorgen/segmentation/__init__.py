@@ -1,5 +1,6 @@
 """Nuclei probability to instances, and how well instances match the truth."""
 
+from napari_fluorgen.segmentation.fluorescence import segment_fluorescence
 from napari_fluorgen.segmentation.labels import object_probability, relabel_sequential
 from napari_fluorgen.segmentation.matching import (
     MatchScores,
@@ -18,5 +19,6 @@ __all__ = [
     "pool_scores",
     "relabel_sequential",
     "score_thresholds",
+    "segment_fluorescence",
     "segment_nuclei",
 ]
