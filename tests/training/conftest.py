@@ -1,5 +1,6 @@
 """A plate and a configuration small enough to train on in seconds."""
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,8 +15,29 @@ def pairs_folder(tmp_path_factory):
     return write_plate(fields, folder, plate="Pairs")
 
 
+def make_pairs(count, seed, size=64):
+    """Fields whose stains follow from their brightfield, in memory, made in no time."""
+    from napari_fluorgen.training.data import Pair
+
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for number in range(count):
+        planes = rng.normal(size=(7, size, size)).astype(np.float32)
+        labels = np.zeros((size, size), np.uint32)
+        labels[10:20, 12:22], labels[40:52, 30:44] = 1, 2
+        stain = np.clip(planes[0] * 0.1 + 0.3 * (labels > 0) + 0.2, 0, 1).astype(np.float32)
+        stains = {"nuclei": stain, "lipids": stain, "cytoplasm": stain}
+        pairs.append(Pair(planes, stains, labels, f"field {number}"))
+    return pairs
+
+
+@pytest.fixture(scope="session")
+def memory_pairs():
+    return {"train": make_pairs(3, seed=1), "validation": make_pairs(1, seed=2)}
+
+
 @pytest.fixture
-def settings(pairs_folder):
+def settings():
     small = {"first_filters": 4, "blocks": 2, "layers": 2, "growth_rate": 2}
     network = {"architecture": {"kind": "dense-unet", **small}, "steps": 4}
     nuclei = {
@@ -36,9 +58,8 @@ def settings(pairs_folder):
             stain: {"minimum": 0, "maximum": 20000} for stain in ("nuclei", "lipids", "cytoplasm")
         },
         "data": {
-            "train": str(pairs_folder),
-            "validation": str(pairs_folder),
-            "calibration": str(pairs_folder),
+            "train": "train",
+            "validation": "validation",
             "crop": 32,
             "batch": 2,
         },
@@ -47,7 +68,9 @@ def settings(pairs_folder):
 
 
 @pytest.fixture
-def config_file(settings, tmp_path):
+def config_file(settings, pairs_folder, tmp_path):
+    for part in ("train", "validation", "calibration"):
+        settings["data"][part] = str(pairs_folder)
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path

@@ -119,6 +119,12 @@ class TrainingConfig(_Section):
             raise ValueError("early_stopping.figure dice is a figure of the nuclei only")
         return self
 
+    def data_for(self, stain: str) -> DataConfig:
+        """The data section, with what the network of a stain has instead."""
+        network = self.networks[stain]  # type: ignore[index]
+        own = {name: getattr(network, name) for name in ("batch", "centred", "augment")}
+        return self.data.model_copy(update={k: v for k, v in own.items() if v is not None})
+
 
 def read_config(path: str | Path) -> TrainingConfig:
     """Read and check a training configuration.

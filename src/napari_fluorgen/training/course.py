@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from napari_fluorgen.networks import Architecture
+from napari_fluorgen.training.augment import AugmentSettings
 
 
 class _Section(BaseModel):
@@ -151,6 +152,9 @@ class StainConfig(_Section):
 
     architecture: Architecture
     weight_decay: float = Field(default=1e-4, ge=0)
+    batch: int | None = Field(default=None, ge=1, description="Instead of data.batch.")
+    centred: float | None = Field(default=None, ge=0, le=1, description="Instead of data.centred.")
+    augment: AugmentSettings | None = Field(default=None, description="Instead of data.augment.")
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     phases: tuple[Phase, ...] = Field(default=(), description="One after another.")
     steps: int | None = Field(default=None, ge=1, description="Optimiser steps of a single phase.")

@@ -1,26 +1,37 @@
-"""Training of the three networks of a package, one after another, with checkpoints."""
+"""Training of the networks of a package, one after another, with checkpoints."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from napari_fluorgen.errors import Cancelled
+from napari_fluorgen.errors import Cancelled, ConfigError
+from napari_fluorgen.io.atomic import ensure_folder
 from napari_fluorgen.stack import STAINS
+from napari_fluorgen.training.adversarial import build_module
+from napari_fluorgen.training.checkpoints import (
+    BEST,
+    LAST,
+    Keeper,
+    load_weights,
+    read_checkpoint,
+    recipe_of,
+)
 from napari_fluorgen.training.config import TrainingConfig
 from napari_fluorgen.training.data import Crops, Pair, load_pairs
-from napari_fluorgen.training.modules import StainModule, build_module
+from napari_fluorgen.training.loading import Fields, epochs_of, make_loaders, steps_per_epoch
+from napari_fluorgen.training.modules import StainModule
 from napari_fluorgen.training.start import starting_weights
 
 # Devices and tips; the progress bar says what a user needs.
@@ -58,59 +69,36 @@ Watch = Callable[[str, torch.nn.Module, dict[str, float]], None]
 """Called after each validation with stain, the network as it is then, and its figures."""
 
 
-class Fields(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Whole fields for validation, cut to a multiple of `divisor`."""
-
-    def __init__(self, pairs: list[Pair], stain: str, divisor: int) -> None:
-        self.pairs, self.stain, self.divisor = pairs, stain, divisor
-
-    def __len__(self) -> int:
-        """Return the number of fields."""
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return planes, stain and mask of a field."""
-        pair = self.pairs[index]
-        y, x = (n // self.divisor * self.divisor for n in pair.labels.shape)
-        planes = torch.from_numpy(pair.planes[:, :y, :x])
-        truth = torch.from_numpy(pair.stains[self.stain][None, :y, :x])
-        mask = torch.from_numpy((pair.labels[:y, :x] > 0).astype(np.int64))
-        return planes, truth, mask
-
-
 class _Report(Callback):
     def __init__(
         self,
-        stain: str,
         progress: Progress | None,
         should_stop: Callable[[], bool] | None,
         watch: Watch | None,
     ) -> None:
-        self.stain, self.progress, self.should_stop = stain, progress, should_stop
-        self.watch = watch
+        self.progress, self.should_stop, self.watch = progress, should_stop, watch
         self.loss = float("nan")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.progress is not None:
+        if trainer.is_global_zero:
             self.loss = float(outputs["loss"])
-            steps = int(trainer.max_steps)
-            self.progress(TrainProgress(self.stain, trainer.global_step, steps, self.loss))
+            self._tell(pl_module, None)
         if self.should_stop is not None and self.should_stop():
-            raise Cancelled(f"Training was stopped at step {trainer.global_step} of {self.stain}.")
+            raise Cancelled(f"Training was stopped at step {pl_module.done} of {pl_module.stain}.")
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        figures = {
-            name: float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name in ("pearson", "dice", "pixel_error")
-        }
-        if self.watch is not None:
-            self.watch(self.stain, pl_module.network, figures)
+        if trainer.is_global_zero:
+            if self.watch is not None:
+                self.watch(pl_module.stain, pl_module.network, dict(pl_module.figures))
+            self._tell(pl_module, dict(pl_module.figures))
+
+    def _tell(self, module: StainModule, figures: dict[str, float] | None) -> None:
         if self.progress is not None:
-            step, steps = trainer.global_step, int(trainer.max_steps)
-            self.progress(TrainProgress(self.stain, step, steps, self.loss, figures))
+            self.progress(
+                TrainProgress(module.stain, module.done, module.total, self.loss, figures)
+            )
 
 
 def train_networks(
@@ -125,6 +113,9 @@ def train_networks(
     watch: Watch | None = None,
 ) -> dict[str, torch.nn.Module]:
     """Train the networks of a configuration, one after another.
+
+    On one CPU the same configuration gives the same weights, bit for bit, also if the run was
+    stopped or killed in between and resumed.
 
     Parameters
     ----------
@@ -148,14 +139,17 @@ def train_networks(
     Returns
     -------
     dict of str to torch.nn.Module
-        Trained networks in eval mode, by stain.
+        Trained networks in eval mode on the CPU, by stain. Where several processes share the
+        work, those of Lightning's making end here and only the first returns.
 
     Raises
     ------
     InputError
         If pairs are missing or do not fit.
     ConfigError
-        If the weights of `config.init` do not fit.
+        If the weights of `config.init` or a checkpoint do not fit, or the loss is not finite.
+    OutputError
+        If a checkpoint cannot be written.
     Cancelled
         If `should_stop` said so; checkpoints stay.
     """
@@ -165,12 +159,17 @@ def train_networks(
     pairs = _read_pairs(config) if pairs is None else pairs
     if not resume:  # else a later resume would take what an older run left for finished
         for stain in chosen:
-            (folder / stain / "last.ckpt").unlink(missing_ok=True)
+            for name in (LAST, BEST):
+                (folder / stain / name).unlink(missing_ok=True)
     networks = {}
+    rank = 0
     for stain in chosen:
-        report = _Report(stain, progress, should_stop, watch)
-        module = _train_one(config, stain, pairs, folder / stain, resume, report, start.get(stain))
-        networks[stain] = module.network.eval().requires_grad_(False)
+        seed_everything(config.seed, verbose=False)
+        report = _Report(progress, should_stop, watch)
+        module, rank = _train_one(config, stain, pairs, folder / stain, report, start.get(stain))
+        networks[stain] = module.network.cpu().eval().requires_grad_(False)
+    if rank > 0:
+        raise SystemExit(0)
     return networks
 
 
@@ -189,51 +188,89 @@ def _train_one(
     stain: str,
     pairs: Mapping[str, list[Pair]],
     folder: Path,
-    resume: bool,
     report: _Report,
     start: dict[str, Tensor] | None,
-) -> StainModule:
+) -> tuple[StainModule, int]:
+    """Train one network, from its checkpoint where there is one; also return the process's rank."""
     settings = config.networks[stain]  # type: ignore[index]
-    seed_everything(config.seed, verbose=False)
-    module = build_module(stain, settings)
+    planes, divisor = settings.architecture.in_channels, settings.architecture.divisor
+    ensure_folder(folder)
+    fields = Fields(pairs["validation"], stain, planes, divisor)
+    epoch = steps_per_epoch(config, stain, pairs)
+    lengths = [phase.count_steps(epoch) for phase in settings.course]
+    module = build_module(
+        stain, settings, lengths, epoch=epoch, seed=config.seed, median=fields.median()
+    )
     if start is not None:
         module.network.load_state_dict(start)
-    checkpoint = folder / "last.ckpt"
-    crops = Crops(
-        pairs["train"],
-        stain,
-        config.data.crop,
-        centred=config.data.centred,
-        seed=config.seed,
-        augment=config.data.augment,
-        planes=settings.architecture.in_channels,
-    )
-    every = min(config.validate_every, settings.steps or 1)
-    trainer = Trainer(
-        accelerator=config.device,
-        devices=1,
-        precision=config.precision,
-        max_steps=settings.steps or 1,
-        val_check_interval=every,
-        gradient_clip_val=1.0,
-        callbacks=[
-            ModelCheckpoint(
-                folder, save_last=True, every_n_train_steps=every, enable_version_counter=False
-            ),
-            report,
-        ],
-        logger=CSVLogger(folder, name="", version=""),
-        log_every_n_steps=10,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    fields = Fields(pairs["validation"], stain, settings.architecture.divisor)
-    trainer.fit(
-        module,
-        DataLoader(crops, batch_size=config.data.batch),
-        DataLoader(fields),
-        ckpt_path=checkpoint if resume and checkpoint.is_file() else None,
-        weights_only=True,
-    )
-    return module
+    recipe = recipe_of(config, stain)
+    checkpoint = read_checkpoint(folder / LAST, recipe)
+    rank = 0
+    if checkpoint is not None and checkpoint["fluorgen"]["over"]:
+        module.load_state_dict(checkpoint["state_dict"])
+    else:
+        data = config.data_for(stain)
+        crops = Crops(
+            pairs["train"],
+            stain,
+            data.crop,
+            centred=data.centred,
+            seed=config.seed,
+            augment=data.augment,
+            planes=planes,
+        )
+        keeper = Keeper(folder, recipe, config.early_stopping)
+        version = "" if checkpoint is None else f"from-step-{checkpoint['done']}"
+        trainer = _trainer(config, module, folder, version, [report, keeper])
+        trainer.fit(
+            module,
+            *make_loaders(config, crops, fields, module),
+            ckpt_path=None if checkpoint is None else folder / LAST,
+            weights_only=True,
+        )
+        rank = trainer.global_rank
+    if config.early_stopping is not None:
+        load_weights(module.network, folder / BEST)
+    return module, rank
+
+
+def _trainer(
+    config: TrainingConfig,
+    module: StainModule,
+    folder: Path,
+    version: str,
+    callbacks: list[Callback],
+) -> Trainer:
+    loggers: list[Logger] = [CSVLogger(folder, name="", version=version)]
+    if importlib.util.find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(folder, name="", version=version, default_hp_metric=False))
+    strategy = config.strategy
+    if strategy in ("auto", "ddp") and config.devices > 1:
+        # The discriminator has no part in a pretraining phase.
+        strategy = "ddp_find_unused_parameters_true" if module.settings.adversarial else "ddp"
+    try:
+        return Trainer(
+            accelerator=config.device,
+            devices=config.devices,
+            strategy=strategy,
+            precision=config.precision,
+            max_epochs=epochs_of(module, config.validate_every),
+            callbacks=callbacks,
+            logger=loggers,
+            log_every_n_steps=10,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"device {config.device}, devices {config.devices}, strategy {config.strategy} and "
+            f"precision {config.precision} do not go together on this machine; change one of "
+            f"them, for Lightning says: {_first_sentence(error)}."
+        ) from None
+
+
+def _first_sentence(error: Exception) -> str:
+    return " ".join(str(error).split()).split(". ")[0].rstrip(".")
