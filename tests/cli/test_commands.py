@@ -107,14 +107,44 @@ def test_export_says_how_to_open_it(fluorgen, stained, tmp_path) -> None:
 
 
 def test_evaluate_against_the_plate(fluorgen, stained, plate, tmp_path) -> None:
-    command = ("evaluate", "--predicted", stained, "--truth", plate.folder)
+    command = ("evaluate", "--predicted", stained, "--truth", plate.folder, "--no-features")
     ran = fluorgen(*command, "-o", tmp_path / "scores", "--json")
     assert ran.code == 0
     assert set(ran.json["stains"]) == {"nuclei", "lipids", "cytoplasm"}
     assert ran.json["pixel_error"] > 0
-    assert (tmp_path / "scores" / "scores.csv").is_file()
+    assert ran.json["score"] is None
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {
+        "scores.csv",
+        "scores.json",
+        "scores.html",
+    }
     ran = fluorgen(*command, "-o", tmp_path / "scores", "--overwrite")
-    assert "pixel error" in ran.out
+    assert "official pixel error" in ran.out
+    assert "SSIM" in ran.out
+    assert "scores.html" in ran.out
+
+
+def test_features_that_were_asked_for_are_not_silently_left_out(
+    fluorgen, stained, plate, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.delenv("FLUORGEN_CELLPROFILER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = ("evaluate", "--predicted", stained, "--truth", plate.folder)
+    ran = fluorgen(*command, "-o", tmp_path / "first")
+    assert ran.code == 0
+    assert "CellProfiler was not found" in ran.err
+    own = tmp_path / "own.cppipe"
+    own.write_text("CellProfiler Pipeline: http://www.cellprofiler.org\n")
+    ran = fluorgen(*command, "-o", tmp_path / "second", "--pipeline", own)
+    assert ran.code == 1
+    assert "could not be measured" in ran.err
+    assert (tmp_path / "second" / "scores.json").is_file()
+    ran = fluorgen(*command, "-o", tmp_path / "third", "--cellprofiler", tmp_path / "gone")
+    assert ran.code == 1
+    assert "is no program" in ran.err
+    assert not (tmp_path / "third").exists()
+    ran = fluorgen(*command, "-o", tmp_path / "third", "--no-features", "--pipeline", own)
+    assert ran.code == 2
 
 
 def test_models_are_listed_described_and_tested(fluorgen, installed) -> None:

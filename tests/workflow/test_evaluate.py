@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_fluorgen.errors import InputError
+from napari_fluorgen.errors import InputError, OutputError
+from napari_fluorgen.measurement import FieldScores
 from napari_fluorgen.stack import STAINS
-from napari_fluorgen.workflow.evaluate import evaluate_fields, read_predictions, write_scores
+from napari_fluorgen.workflow.evaluate import evaluate_fields, evaluate_folders, read_predictions
+from napari_fluorgen.workflow.evaluate_files import write_scores
+from napari_fluorgen.workflow.events import Measuring
 from napari_fluorgen.workflow.stain_files import StainImages, find_stains
 
 
@@ -73,7 +78,9 @@ def test_scores_are_written_for_people_and_programs(plate, tmp_path) -> None:
     evaluation = evaluate_fields(perfect(plate), find_stains(plate.folder))
     table, record = write_scores(evaluation, tmp_path / "scores")
     rows = list(csv.DictReader(table.read_text().splitlines()))
-    assert [row["stain"] for row in rows] == list(STAINS)
+    assert [row["stain"] for row in rows] == list(STAINS) * 4
+    assert [row["field"] for row in rows[::3]] == ["all fields", *evaluation.fields]
+    assert {row["pixel_error"] for row in rows} == {"0.0"}
     assert json.loads(record.read_text()) == json.loads(json.dumps(evaluation.to_record()))
 
 
@@ -131,3 +138,131 @@ def test_folder_without_truth_is_one_sentence(tmp_path, stack_file) -> None:
         find_stains(stack_file.parent)
     with pytest.raises(InputError, match="not a folder"):
         find_stains(tmp_path / "missing")
+
+
+def test_nuclei_are_matched_over_the_overlap_that_is_asked_for(plate) -> None:
+    fields = perfect(plate)
+    write_labels(plate, fields)
+    # the second of two squares of 20 x 20 pixels is moved by 5: IoU 15 / 25
+    moved = []
+    for one in fields:
+        labels = one.nuclei_labels * (one.nuclei_labels == 1)
+        labels[55:75, 50:70] = 2
+        moved.append(replace(one, nuclei_labels=labels))
+    evaluation = evaluate_fields(moved, find_stains(plate.folder))
+    f1 = {match.iou: match.f1 for match in evaluation.curve}
+    assert list(f1) == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    assert f1[0.5] == f1[0.6] == 1
+    assert f1[0.65] == f1[0.95] == 0.5
+    assert set(evaluation.nuclei_by_field) == {one.name for one in fields}
+
+
+def test_fields_are_scored_one_by_one(plate) -> None:
+    fields = perfect(plate)
+    median = np.median([one.images["lipids"] for one in fields])
+    brighter = fields[1].images["lipids"] + np.uint16(50)
+    fields[1] = replace(fields[1], images={**fields[1].images, "lipids": brighter})
+    evaluation = evaluate_fields(fields, find_stains(plate.folder))
+    errors = [image.pixel_error for image in evaluation.stains.stains["lipids"].images]
+    assert errors == pytest.approx([0, 50 / median, 0])
+    record = evaluation.to_record()["by_field"][1]
+    assert record["field"] == fields[1].name
+    assert record["stains"]["lipids"]["pearson"] == pytest.approx(1)
+    assert 0 < record["stains"]["lipids"]["ssim"] <= 1
+
+
+def test_a_stain_that_one_side_lacks_is_noted(plate) -> None:
+    fields = perfect(plate)
+    images = {stain: image for stain, image in fields[0].images.items() if stain != "lipids"}
+    fields[0] = replace(fields[0], images=images)
+    evaluation = evaluate_fields(fields, find_stains(plate.folder))
+    assert evaluation.stains.stains["lipids"].fields == 2
+    assert [image.field for image in evaluation.stains.stains["lipids"].images] == [1, 2]
+    assert any("1 of 3 fields have no predicted lipids" in note for note in evaluation.notes)
+
+
+def test_another_size_is_one_sentence(plate) -> None:
+    fields = perfect(plate)
+    small = {**fields[0].images, "lipids": fields[0].images["lipids"][:10]}
+    with pytest.raises(InputError, match=rf"{fields[0].name}.*lipids.*\(10, 128\)"):
+        evaluate_fields([replace(fields[0], images=small)], find_stains(plate.folder))
+
+
+def test_scores_that_exist_are_not_replaced_unasked(plate, tmp_path) -> None:
+    (tmp_path / "scores.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"scores\.html"):
+        evaluate_folders(plate.folder, plate.folder, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["scores.html"]
+
+
+STAND_IN = """#!{python}
+import csv, os, sys
+arguments = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+files = sorted(name for name in os.listdir(arguments["-i"]) if name.endswith("C01.tif"))
+rows = [dict(ImageNumber=n, Count_nuclei=n) for n in range(1, len(files) + 1)]
+with open(os.path.join(arguments["-o"], "Image.csv"), "w") as stream:
+    writer = csv.DictWriter(stream, ["ImageNumber", "Count_nuclei"])
+    writer.writeheader()
+    writer.writerows(rows if {works} else rows[1:])
+"""
+
+
+@pytest.fixture
+def cellprofiler(tmp_path, monkeypatch):
+    """Make a stand-in that counts images instead of nuclei, or fails."""
+    if os.name == "nt":
+        pytest.skip("the stand-in is a script")
+
+    def make(works: bool) -> None:
+        path = tmp_path / "cellprofiler"
+        path.write_text(STAND_IN.format(python=sys.executable, works=works))
+        path.chmod(0o755)
+        monkeypatch.setenv("FLUORGEN_CELLPROFILER", str(path))
+
+    return make
+
+
+def test_the_official_score_is_the_mean_of_both_errors(plate, tmp_path, cellprofiler) -> None:
+    cellprofiler(True)
+    events = []
+    evaluation, files = evaluate_folders(
+        plate.folder, plate.folder, tmp_path / "scores", features=True, progress=events.append
+    )
+    assert evaluation.feature_error == 0
+    assert evaluation.score == 0
+    assert replace(evaluation, stains=FieldScores({}, 0.4)).score == pytest.approx(0.2)
+    assert [path.name for path in files][-1] == "features.csv"
+    rows = list(csv.DictReader(files[-1].read_text().splitlines()))
+    assert [row["Count_nuclei"] for row in rows] == ["1.0", "1.0", "2.0", "2.0", "3.0", "3.0"]
+    assert [row["set"] for row in rows[:2]] == ["truth", "predicted"]
+    assert Measuring(0, 6) in events
+    assert "Pipeline challenge-style" in (tmp_path / "scores" / "scores.html").read_text()
+
+
+def test_a_failure_of_cellprofiler_leaves_the_other_scores(plate, tmp_path, cellprofiler) -> None:
+    cellprofiler(False)
+    evaluation, files = evaluate_folders(
+        plate.folder, plate.folder, tmp_path / "scores", features=True
+    )
+    assert evaluation.score is None
+    assert evaluation.stains.pixel_error == 0
+    assert any("measured 2 of 3 images" in note for note in evaluation.notes)
+    assert len(files) == 3
+    assert json.loads(files[1].read_text())["feature_error"] is None
+
+
+def test_fields_that_cannot_be_measured_are_noted(plate, tmp_path, cellprofiler) -> None:
+    cellprofiler(True)
+    for path in plate.folder.glob("*F001*C02.tif"):
+        path.unlink()
+    evaluation, _ = evaluate_folders(plate.folder, plate.folder, tmp_path / "s", features=True)
+    assert evaluation.features.fields == evaluation.fields[1:]
+    assert any("F001" in note and "no lipids" in note for note in evaluation.notes)
+
+
+def test_without_cellprofiler_the_page_says_so(plate, tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("FLUORGEN_CELLPROFILER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    evaluation, files = evaluate_folders(plate.folder, plate.folder, tmp_path / "s", features=True)
+    assert any("CellProfiler was not found" in note for note in evaluation.notes)
+    assert "not measured" in files[2].read_text()

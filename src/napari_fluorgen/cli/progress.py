@@ -13,6 +13,7 @@ from napari_fluorgen.workflow.events import (
     FieldSkipped,
     FieldStarted,
     FieldWritten,
+    Measuring,
     Stage,
 )
 
@@ -45,6 +46,9 @@ class RunProgress:
                 self._say(f"{event.identity.name}: skipped, {event.reason}")
             case FieldFailed():
                 self.events.append(event)
+            case Measuring():
+                self._label = "CellProfiler"
+                self._update("measuring images", done=event.done, total=event.total)
             case Stage():
                 self._update(event.name)
             case _:

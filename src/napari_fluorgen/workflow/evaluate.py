@@ -1,25 +1,33 @@
-"""Stained fields against true stains: the official pixel error, correlation, nuclei found."""
+"""Stained fields against true stains: the official score, correlation, nuclei found."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fluorgen.errors import Cancelled, InputError
-from napari_fluorgen.workflow.events import FieldStarted
+from napari_fluorgen.errors import Cancelled, ExternalToolError, InputError
+from napari_fluorgen.stack import STAINS
+from napari_fluorgen.workflow.events import Measuring
 from napari_fluorgen.workflow.measuring import stained_fields
 from napari_fluorgen.workflow.stain_files import StainFiles, StainImages, find_stains
 
 if TYPE_CHECKING:
-    from napari_fluorgen.measurement import FieldScores
+    from napari_fluorgen.measurement import FeatureRun, FieldScores, MeasuredFeatures
     from napari_fluorgen.segmentation import MatchScores
 
-IOU = 0.5
+IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+"""Thresholds at which nuclei are matched."""
+
+_MOST_PROCESSES = 4
+
+Progress = Callable[[Any], None]
+StopCheck = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -29,51 +37,125 @@ class Evaluation:
     Attributes
     ----------
     stains : FieldScores
-        Official pixel error and correlation by stain.
-    nuclei : MatchScores or None
-        Nuclei matched at IoU 0.5, pooled; None where no field has true labels.
+        Official pixel error, correlation and structural similarity, by stain and field.
     fields : tuple of str
         Names of the fields compared.
     missing : tuple of str
-        Predicted fields without a truth.
+        Predicted fields without a truth: they are not in the scores.
     unpredicted : tuple of str
         True fields without a prediction: they are not in the scores.
+    curve : tuple of MatchScores
+        Nuclei of all fields matched at each of `IOUS`; empty where no field has true labels.
+    nuclei_by_field : dict of str to tuple of MatchScores
+        The same for each field that has true labels.
+    features : MeasuredFeatures or None
+        What CellProfiler measured on both sets, with the feature error.
+    notes : tuple of str
+        What the user should know before believing the scores.
     """
 
     stains: FieldScores
-    nuclei: MatchScores | None
     fields: tuple[str, ...]
-    missing: tuple[str, ...]
-    unpredicted: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unpredicted: tuple[str, ...] = ()
+    curve: tuple[MatchScores, ...] = ()
+    nuclei_by_field: Mapping[str, tuple[MatchScores, ...]] = field(default_factory=dict)
+    features: MeasuredFeatures | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def nuclei(self) -> MatchScores | None:
+        """Nuclei matched at IoU 0.5, pooled; None where no field has true labels."""
+        return self.curve[0] if self.curve else None
+
+    @property
+    def feature_error(self) -> float | None:
+        """The feature part of the official score, where it was measured."""
+        error = self.features.scores.error if self.features else math.nan
+        return error if math.isfinite(error) else None
+
+    @property
+    def score(self) -> float | None:
+        """The official score of a magnification: mean of pixel and feature error."""
+        if self.feature_error is None:
+            return None
+        return (self.stains.pixel_error + self.feature_error) / 2
 
     def to_record(self) -> dict[str, Any]:
         """Return the scores as JSON-ready values; what is undefined is None."""
-        nuclei = self.nuclei and {
-            "iou": self.nuclei.iou,
-            "tp": self.nuclei.tp,
-            "fp": self.nuclei.fp,
-            "fn": self.nuclei.fn,
-            "precision": self.nuclei.precision,
-            "recall": self.nuclei.recall,
-            "f1": self.nuclei.f1,
-        }
-        return {
+        record = {
+            "score": self.score,
             "pixel_error": self.stains.pixel_error,
+            "feature_error": self.feature_error,
             "stains": {
-                name: {key: _finite(value) for key, value in asdict(score).items()}
+                name: {key: value for key, value in asdict(score).items() if key != "images"}
                 for name, score in self.stains.stains.items()
             },
-            "nuclei": nuclei,
+            "nuclei": self.nuclei and _match_record(self.nuclei),
+            "nuclei_over_iou": [_match_record(match) for match in self.curve],
+            "by_field": [self._field_record(index) for index in range(len(self.fields))],
+            "features": self._feature_record(),
             "fields": list(self.fields),
             "missing": list(self.missing),
             "unpredicted": list(self.unpredicted),
+            "notes": list(self.notes),
+        }
+        return _finite(record)
+
+    def _field_record(self, index: int) -> dict[str, Any]:
+        stains = {
+            name: {key: value for key, value in asdict(image).items() if key != "field"}
+            for name, score in self.stains.stains.items()
+            for image in score.images
+            if image.field == index
+        }
+        name = self.fields[index]
+        matches = self.nuclei_by_field.get(name, ())
+        return {
+            "field": name,
+            "stains": stains,
+            "nuclei_over_iou": [_match_record(match) for match in matches],
+        }
+
+    def _feature_record(self) -> dict[str, Any] | None:
+        if self.features is None:
+            return None
+        return {
+            "pipeline": self.features.pipeline,
+            "fields": list(self.features.fields),
+            **asdict(self.features.scores),
         }
 
 
+def _match_record(match: MatchScores) -> dict[str, Any]:
+    names = ("iou", "tp", "fp", "fn", "precision", "recall", "f1")
+    return {name: getattr(match, name) for name in names}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def evaluate_fields(
-    predicted: Iterable[StainImages], truths: Mapping[str, StainFiles]
+    predicted: Iterable[StainImages],
+    truths: Mapping[str, StainFiles],
+    *,
+    gather: Callable[[StainImages, StainImages], None] | None = None,
 ) -> Evaluation:
     """Compare predictions with the truths of the same names.
+
+    Parameters
+    ----------
+    predicted : iterable of StainImages
+        Drained one by one.
+    truths : mapping of str to StainFiles
+        Read when needed.
+    gather : callable, optional
+        Gets each prediction with its truth.
 
     Raises
     ------
@@ -81,38 +163,79 @@ def evaluate_fields(
         When no names agree, a file is damaged, or images differ in shape.
     """
     from napari_fluorgen.measurement import score_fields
-    from napari_fluorgen.segmentation import match_instances, pool_scores
+    from napari_fluorgen.segmentation import pool_scores, score_thresholds
 
-    pairs, matches, names, missing = [], [], [], []
-    for field in predicted:
-        if field.name not in truths:
-            missing.append(field.name)
-            continue
-        truth = truths[field.name].read()
-        names.append(truth.name)
-        pairs.append((field.images, truth.images))
-        if truth.nuclei_labels is not None and field.nuclei_labels is not None:
-            matches.append(match_instances(truth.nuclei_labels, field.nuclei_labels, iou=IOU))
-    if not pairs:
+    names: list[str] = []
+    missing: list[str] = []
+    matches: dict[str, tuple[MatchScores, ...]] = {}
+    lacking: dict[str, list[str]] = {}
+
+    def pairs() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        for found in predicted:
+            if found.name not in truths:
+                missing.append(found.name)
+                continue
+            truth = truths[found.name].read()
+            _check_shapes(found, truth)
+            names.append(found.name)
+            for stain in STAINS:
+                for side, images in (("true", truth.images), ("predicted", found.images)):
+                    if stain not in images:
+                        lacking.setdefault(f"{side} {stain} stain", []).append(found.name)
+            if truth.nuclei_labels is not None and found.nuclei_labels is not None:
+                scores = score_thresholds(truth.nuclei_labels, found.nuclei_labels, IOUS)
+                matches[found.name] = scores
+            if gather is not None:
+                gather(found, truth)
+            yield found.images, truth.images
+
+    try:
+        stains = score_fields(pairs(), ssim=True)
+    except InputError as error:
+        if names or not missing:
+            raise
         raise InputError(
             f"None of the {len(missing)} predicted fields has a true stain of the same name: the "
             f"first prediction is '{next(iter(missing), '')}', the first truth is "
             f"'{next(iter(truths), '')}'."
-        )
+        ) from error
+    curve = [pool_scores(scores) for scores in zip(*matches.values(), strict=True)]
+    notes = [
+        f"{len(fields)} of {len(names)} fields have no {what}, the first is {fields[0]}."
+        for what, fields in lacking.items()
+    ]
+    if 0 < len(matches) < len(names):
+        notes.append(f"Nuclei are matched in {len(matches)} of {len(names)} fields: others have no "
+                     "labels of true nuclei.")  # fmt: skip
     return Evaluation(
-        score_fields(pairs),
-        pool_scores(matches) if matches else None,
+        stains,
         tuple(names),
         tuple(missing),
         tuple(name for name in truths if name not in names),
+        tuple(curve),
+        matches,
+        notes=tuple(notes),
     )
+
+
+def _check_shapes(found: StainImages, truth: StainImages) -> None:
+    for what in (*STAINS, "nuclei labels"):
+        one, other = (
+            images.nuclei_labels if what == "nuclei labels" else images.images.get(what)
+            for images in (found, truth)
+        )
+        if one is not None and other is not None and one.shape != other.shape:
+            raise InputError(
+                f"Field {found.name}: the predicted {what} have the shape {one.shape}, the true "
+                f"ones {other.shape}: compare images of the same field and size."
+            )
 
 
 def read_predictions(
     folder: str | Path,
     *,
-    progress: Callable[[FieldStarted], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    should_stop: StopCheck | None = None,
 ) -> Iterator[StainImages]:
     """Read what `fluorgen stain` wrote, or stains of another program with the same file names.
 
@@ -126,8 +249,10 @@ def read_predictions(
     from napari_fluorgen.io import results
 
     if results.list_fields(folder):
-        for field in stained_fields(folder, progress=progress, should_stop=should_stop):
-            yield StainImages(field.identity.name, field.images, field.nuclei_labels)
+        for stained in stained_fields(folder, progress=progress, should_stop=should_stop):
+            yield StainImages(
+                stained.identity.name, stained.images, stained.nuclei_labels, stained.pixel_size_um
+            )
         return
     for files in find_stains(folder).values():
         if should_stop is not None and should_stop():
@@ -140,51 +265,130 @@ def evaluate_folders(
     truth: str | Path,
     output: str | Path,
     *,
+    features: bool = False,
+    cellprofiler: str | Path | None = None,
+    pipeline: str | Path | None = None,
+    pixel_size_um: float | None = None,
+    processes: int | None = None,
     overwrite: bool = False,
-    progress: Callable[[FieldStarted], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    should_stop: StopCheck | None = None,
 ) -> tuple[Evaluation, list[Path]]:
-    """Compare a folder of stains with one of true stains; write ``scores.csv`` and ``.json``.
+    """Compare a folder of stains with one of true stains and write the scores.
 
-    Parameters and errors are those of `find_stains`, `read_predictions` and `write_scores`.
-    """
-    truths = find_stains(truth)
-    fields = read_predictions(predicted, progress=progress, should_stop=should_stop)
-    evaluation = evaluate_fields(fields, truths)
-    return evaluation, write_scores(evaluation, output, overwrite=overwrite)
+    Parameters
+    ----------
+    predicted, truth, output : path-like
+        Folders; fields are paired by name.
+    features : bool
+        Also measure both sets with the real CellProfiler, where it is found, for the feature
+        part of the official score.
+    cellprofiler, pipeline
+        As for `measurement.measure_features`.
+    processes : int, optional
+        CellProfiler programs at a time; half the cores, up to 4, where it is not given.
+    pixel_size_um : float, optional
+        Where the predictions do not say it; 0.325 where nothing does.
+    overwrite : bool
+        Whether existing scores may be replaced.
+    progress : callable, optional
+        Called with `FieldStarted` and `Measuring`.
+    should_stop : callable, optional
+        Asked before each field and while CellProfiler runs.
 
-
-def write_scores(
-    evaluation: Evaluation, folder: str | Path, *, overwrite: bool = False
-) -> list[Path]:
-    """Write ``scores.csv`` (a row a stain) and ``scores.json``.
+    Returns
+    -------
+    evaluation : Evaluation
+    files : list of Path
+        ``scores.csv``, ``scores.json``, ``scores.html`` and, with features, ``features.csv``.
 
     Raises
     ------
-    OutputError
-        When a file exists and `overwrite` is false, or the folder cannot be written.
+    InputError, OutputError, Cancelled
+        Nothing is written then.
+    ExternalToolError
+        When `cellprofiler` or ``FLUORGEN_CELLPROFILER`` names no program. A failure of
+        CellProfiler itself is told in `Evaluation.notes`: the other scores are written.
     """
-    from napari_fluorgen.io.atomic import atomic_path
+    from napari_fluorgen.measurement import FeatureRun, find_cellprofiler
+    from napari_fluorgen.workflow.evaluate_files import check_scores, write_scores
 
-    folder = Path(folder)
-    table, record = folder / "scores.csv", folder / "scores.json"
-    with (
-        atomic_path(table, overwrite=overwrite) as first,
-        atomic_path(record, overwrite=overwrite) as second,
-    ):
-        with first.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(("stain", *(score_columns := _columns(evaluation))))
-            for name, score in evaluation.to_record()["stains"].items():
-                writer.writerow((name, *(score[column] for column in score_columns)))
-        second.write_text(json.dumps(evaluation.to_record(), indent=2) + "\n", encoding="utf-8")
-    return [table, record]
+    check_scores(output, overwrite=overwrite)
+    command = find_cellprofiler(cellprofiler) if features or cellprofiler else None
+    truths = find_stains(truth)
+    fields = read_predictions(predicted, progress=progress, should_stop=should_stop)
+    with ExitStack() as stack:
+        run: FeatureRun | None = None
+        if command is not None:
+            folder = tempfile.TemporaryDirectory(prefix="fluorgen-features-")
+            run = FeatureRun(Path(stack.enter_context(folder)), pipeline)
+        sizes: list[tuple[float, float]] = []
+        unfit: list[str] = []
+
+        def gather(found: StainImages, true: StainImages) -> None:
+            if found.pixel_size_um:
+                sizes.append(found.pixel_size_um)
+            if run is not None:
+                try:
+                    run.add(found.name, found.images, true.images)
+                except InputError as error:
+                    unfit.append(f"Left out of the feature error: {error}")
+
+        evaluation = evaluate_fields(fields, truths, gather=gather)
+        evaluation = replace(evaluation, notes=(*evaluation.notes, *unfit))
+        size = (pixel_size_um, pixel_size_um) if pixel_size_um else next(iter(sizes), None)
+        if run is not None and command is not None:
+            evaluation = _with_features(
+                evaluation,
+                run,
+                command,
+                size,
+                processes or max(1, min(_MOST_PROCESSES, (os.cpu_count() or 1) // 2)),
+                progress,
+                should_stop,
+            )
+        elif features:
+            note = (
+                "CellProfiler was not found (FLUORGEN_CELLPROFILER, PATH): no feature error and no "
+                "official score."
+            )
+            evaluation = replace(evaluation, notes=(*evaluation.notes, note))
+    return evaluation, write_scores(
+        evaluation, output, folders=(predicted, truth), pixel_size_um=size, overwrite=overwrite
+    )
 
 
-def _columns(evaluation: Evaluation) -> list[str]:
-    first = next(iter(evaluation.to_record()["stains"].values()))
-    return [name for name, value in first.items() if value is not None or name == "pearson"]
+def _with_features(
+    evaluation: Evaluation,
+    run: FeatureRun,
+    command: tuple[str, ...],
+    pixel_size_um: tuple[float, float] | None,
+    processes: int,
+    progress: Progress | None,
+    should_stop: StopCheck | None,
+) -> Evaluation:
+    """Add the feature error, or a note that says why there is none."""
+    from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
 
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    notes = list(evaluation.notes)
+    measured = None
+    if not run.fields:
+        notes.append("No field can be measured with CellProfiler: there is no feature error.")
+    else:
+        size = math.sqrt(math.prod(pixel_size_um)) if pixel_size_um else DEFAULT_PIXEL_SIZE_UM
+        if pixel_size_um is None:
+            notes.append(
+                f"The stains do not say their pixel size: features were measured for {size} µm a "
+                "pixel."
+            )
+        try:
+            measured = run.measure(
+                command,
+                pixel_size_um=size,
+                processes=processes,
+                progress=lambda done, total: progress and progress(Measuring(done, total)),
+                should_stop=should_stop,
+            )
+        except ExternalToolError as error:
+            notes.append(f"There is no feature error: {error}")
+    return replace(evaluation, features=measured, notes=tuple(notes))

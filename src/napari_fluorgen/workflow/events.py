@@ -55,3 +55,11 @@ class FieldFailed:
 
     identity: FieldIdentity
     reason: str
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """CellProfiler has measured `done` of `total` images."""
+
+    done: int
+    total: int

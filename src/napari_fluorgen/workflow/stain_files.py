@@ -31,11 +31,12 @@ class StainFiles:
 
 @dataclass(frozen=True)
 class StainImages:
-    """Stains (Y, X) of one field and labels of its nuclei, or None where there are none."""
+    """Stains (Y, X) of one field, labels of its nuclei and its pixel size, or None if unknown."""
 
     name: str
     images: Mapping[str, NDArray]
     nuclei_labels: NDArray | None = None
+    pixel_size_um: tuple[float, float] | None = None
 
 
 def find_stains(folder: str | Path) -> dict[str, StainFiles]:
