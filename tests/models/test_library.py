@@ -94,6 +94,25 @@ def test_suggests_by_pixel_size(installed, pixel_size, expected):
     assert suggest_model(pixel_size) == expected
 
 
+def test_a_general_model_comes_after_those_for_particular_cells(installed):
+    make_package(installed / "any", make_spec("any-20x", general=True))
+    make_package(installed / "tiny-100x", make_spec("tiny-100x", pixel_size_um=0.065))
+    assert [s.name for s in list_models()] == ["tiny-40x", "tiny-20x", "tiny-100x", "any-20x"]
+    assert suggest_model(0.325) == "tiny-20x"
+    assert suggest_model(0.4) == "tiny-20x"
+    assert suggest_model(0.07) == "tiny-100x"
+    make_package(installed / "any-5x", make_spec("any-5x", pixel_size_um=1.3, general=True))
+    assert suggest_model(1.2) == "any-5x"
+    shutil.rmtree(installed / "tiny-20x")
+    shutil.rmtree(installed / "forty")
+    assert suggest_model(0.325) == "any-20x"
+
+
+def test_of_equally_near_models_the_first_of_the_list_is_suggested(installed):
+    make_package(installed / "a-20x", make_spec("a-20x"))
+    assert suggest_model(0.325) == "a-20x" == list_models()[0].name
+
+
 def test_suggests_something_where_the_pixel_size_is_unknown(installed):
     assert suggest_model(None) in {"tiny-20x", "tiny-40x"}
     shutil.rmtree(installed)

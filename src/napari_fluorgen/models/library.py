@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_fluorgen.errors import ModelError
+from napari_fluorgen.io.files import natural_key
 from napari_fluorgen.models.package import Model
 
 MODEL_DIR_VARIABLE = "FLUORGEN_MODEL_DIR"
@@ -36,6 +37,8 @@ class ModelSummary:
         Whether it carries a conformal calibration.
     path : Path
         Folder of the package.
+    general : bool
+        Whether it is meant for any cells.
     """
 
     name: str
@@ -47,6 +50,7 @@ class ModelSummary:
     simulated: bool
     calibrated: bool
     path: Path
+    general: bool = False
 
 
 def user_model_dir() -> Path:
@@ -93,10 +97,11 @@ def load_model(name_or_path: str | Path) -> Model:
 
 
 def list_models() -> list[ModelSummary]:
-    """List the installed models by the order of the search; a damaged package is logged.
+    """List the installed models in the order in which they are suggested.
 
     Looked for in the folder that FLUORGEN_MODEL_DIR names, the user's data folder, and the
-    models that come with the package. Of two with the same name the first counts.
+    models that come with the package; sorted by name in each, general models after all others.
+    Of two with the same name the first counts. A damaged package is logged.
     """
     found: dict[str, ModelSummary] = {}
     for model in _installed():
@@ -111,13 +116,17 @@ def list_models() -> list[ModelSummary]:
             simulated=spec.simulated,
             calibrated=(model.path / "calibration.npz").exists(),
             path=model.path,
+            general=spec.general,
         )
         found.setdefault(spec.name, summary)
-    return list(found.values())
+    return sorted(found.values(), key=lambda model: model.general)
 
 
 def suggest_model(pixel_size_um: float | None) -> str | None:
     """Name of the installed model whose pixel size is nearest, by ratio.
+
+    A general model is named only where no model for particular cells is near enough; of two
+    equally near ones the first of `list_models` is.
 
     Parameters
     ----------
@@ -141,8 +150,9 @@ def suggest_model(pixel_size_um: float | None) -> str | None:
     def zoom(model: ModelSummary) -> float:
         return abs(math.log(pixel_size_um / model.pixel_size_um))
 
-    best = min(models, key=zoom)
-    return best.name if zoom(best) <= math.log(_LARGEST_ZOOM) else None
+    near = [model for model in models if zoom(model) <= math.log(_LARGEST_ZOOM)]
+    best = min(near, key=lambda model: (model.general, zoom(model)), default=None)
+    return best.name if best else None
 
 
 def _user_folders() -> list[Path]:
@@ -163,7 +173,7 @@ def _installed() -> Iterator[Model]:
     for folder in _search_folders():
         if not folder.is_dir():
             continue
-        for package in sorted(folder.iterdir()):
+        for package in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
             # Names that start with a dot are unfinished packages.
             if package.name.startswith(".") or not (package / "rdf.yaml").is_file():
                 continue

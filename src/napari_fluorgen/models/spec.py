@@ -109,6 +109,8 @@ class ModelSpec(_Frozen):
         Free record of how it was trained.
     simulated : bool
         Whether it was trained on simulated data.
+    general : bool
+        Whether it is meant for any cells; models for particular cells are suggested before it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -126,6 +128,7 @@ class ModelSpec(_Frozen):
     architectures: dict[str, Architecture]
     training: dict[str, Any] = Field(default_factory=dict)
     simulated: bool = False
+    general: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:

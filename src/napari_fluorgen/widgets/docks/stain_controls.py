@@ -82,8 +82,11 @@ class StainControls(QWidget):
 
     def offer(self, models: Iterable[Any], devices: Iterable[tuple[str, str]]) -> None:
         """List the installed models and the devices of this machine, best first."""
-        self._pixel_sizes = {model.name: model.pixel_size_um for model in models}
-        entries = [(f"{name} ({um:g} µm)", name) for name, um in self._pixel_sizes.items()]
+        models = list(models)
+        # A general model is the user's choice where there is one for particular cells.
+        suggested = [model for model in models if not model.general] or models
+        self._pixel_sizes = {model.name: model.pixel_size_um for model in suggested}
+        entries = [(f"{model.name} ({model.pixel_size_um:g} µm)", model.name) for model in models]
         common.fill(self.models, entries)
         common.fill(self.devices, devices)
 
