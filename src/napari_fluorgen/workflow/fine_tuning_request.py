@@ -15,6 +15,7 @@ should_stop=None) -> FineTuneResult`` in `napari_fluorgen.workflow.fine_tuning`:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -60,6 +61,7 @@ class FineTuneRequest(BaseModel):
     stains: tuple[str, ...] | None = Field(
         None, description="Which networks to train; by default all that the pairs have stains of."
     )
+    simulated: bool = Field(False, description="The pairs are simulated; the card says so.")
     seed: int = Field(42, ge=0, lt=2**32, description="Of the split and of all draws.")
     work: Path | None = Field(
         None, description="Keeps checkpoints and logs; a temporary folder where not given."
@@ -105,6 +107,11 @@ class FineTuneRequest(BaseModel):
     def to_record(self) -> dict[str, Any]:
         """Return the request as JSON-ready values."""
         return self.model_dump(mode="json")
+
+
+def default_name(init: str) -> str:
+    """Return the name of a model that is fine-tuned from `init`, a name or folder."""
+    return f"{Path(init).name[:58]}-tuned"
 
 
 @dataclass(frozen=True)
@@ -173,8 +180,28 @@ class FineTuneResult:
     stopped: bool
     notes: tuple[str, ...]
 
+    def figures(self) -> list[tuple[str, str, str]]:
+        """Return rows of (figure, before, after) as text, for tables."""
+        return figures(self.before, self.after)
+
     def to_record(self) -> dict[str, Any]:
         """Return JSON-ready values."""
         record = dict(vars(self))
         record |= {"path": str(self.path), "minutes": round(self.minutes, 2)}
         return record | {"before": self.before.to_record(), "after": self.after.to_record()}
+
+
+def figures(before: FineTuneScores, after: FineTuneScores) -> list[tuple[str, str, str]]:
+    """Return rows of (figure, before, after) as text; a dash stands for what is not defined."""
+    rows = []
+    for title, one, two in (
+        ("Pearson r, {}", before.pearson, after.pearson),
+        ("pixel error, {}", before.pixel_error, after.pixel_error),
+        ("nuclei F1 at IoU {:g}", before.f1, after.f1),
+    ):
+        rows += [(title.format(key), _text(one.get(key)), _text(two[key])) for key in two]  # type: ignore[attr-defined, index]
+    return rows
+
+
+def _text(value: float | None) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"

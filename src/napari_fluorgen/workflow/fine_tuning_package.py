@@ -1,0 +1,220 @@
+"""From trained networks to the package: threshold, calibration, figures, card, installation."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fluorgen.confidence import calibrate
+from napari_fluorgen.models import PROBABILITY, ModelSpec, install_package, save_package
+from napari_fluorgen.staining.source import mirrored
+from napari_fluorgen.training.course import StainConfig
+from napari_fluorgen.workflow.fine_tuning_card import write_card
+from napari_fluorgen.workflow.fine_tuning_material import Material
+from napari_fluorgen.workflow.fine_tuning_request import (
+    FineTuneRequest,
+    FineTuneResult,
+    FineTuneScores,
+)
+from napari_fluorgen.workflow.fine_tuning_scores import best_threshold, predict, score
+from napari_fluorgen.workflow.provenance import timestamp, versions
+
+_TEST_SIDE = 128
+_SMALLEST_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the training went.
+
+    Attributes
+    ----------
+    trained : tuple of str
+        Stains whose trained network is in the new model.
+    steps : mapping of str to int
+        Steps taken, of all stains that were tried.
+    settings : mapping of str to StainConfig
+        Network, schedule and loss of each trained stain.
+    minutes : float
+        Duration.
+    stopped : bool
+        Whether the user stopped it.
+    device : str
+        Where it ran.
+    before : FineTuneScores
+        Of the start.
+    """
+
+    trained: tuple[str, ...]
+    steps: Mapping[str, int]
+    settings: Mapping[str, StainConfig]
+    minutes: float
+    stopped: bool
+    device: str
+    before: FineTuneScores
+
+
+def pack(
+    request: FineTuneRequest, material: Material, run: Run, work: Path, notes: list[str]
+) -> FineTuneResult:
+    """Calibrate and measure the new model on the held-out parts and write its package.
+
+    Raises
+    ------
+    OutputError
+        The package or its installed copy cannot be written.
+    """
+    _finish_spec(request, material, run)
+    after = score(material.networks, material.parts["calibration"], material.spec)
+    calibration, calibrated = _calibration(material, run)
+    fields = {part: tuple(one.name for one in own) for part, own in material.parts.items()}
+    start = material.start
+    notes += _losses(run.before, after, run.trained)
+    record = {
+        **material.spec.training,
+        "fine_tuned_from": {
+            "name": start.spec.name,
+            "version": start.spec.version,
+            "digest": start.digest,
+            "simulated": start.spec.simulated,
+        },
+        "request": request.to_record(),
+        "fields": {part: list(names) for part, names in fields.items()},
+        "held_out": "fields" if material.whole_fields else "strips of the same fields",
+        "stains": list(run.trained),
+        "steps": dict(run.steps),
+        "config": {
+            "networks": _recipes(start.spec)
+            | {stain: one.model_dump(mode="json") for stain, one in run.settings.items()}
+        },
+        "minutes": round(run.minutes, 2),
+        "stopped": run.stopped,
+        "trained_on": run.device,
+        "before": run.before.to_record(),
+        "after": after.to_record(),
+        "notes": list(notes),
+        "versions": versions(),
+        "finished": timestamp(),
+    }
+    material.spec = material.spec.model_copy(update={"training": record})
+    card = write_card(
+        material.spec,
+        start,
+        run.before,
+        after,
+        fields=fields,
+        whole_fields=material.whole_fields,
+        trained=run.trained,
+        steps=run.steps,
+        minutes=run.minutes,
+        device=run.device,
+        stopped=run.stopped,
+        simulated_pairs=request.simulated,
+        calibrated=calibrated,
+        notes=notes,
+    )
+    with tempfile.TemporaryDirectory(prefix="fluorgen-package-") as temporary:
+        folder = request.output or Path(temporary) / material.spec.name
+        save_package(
+            folder,
+            material.spec,
+            material.networks,
+            calibration=calibration,
+            test_input=_test_input(material),
+            card=card,
+            overwrite=request.overwrite,
+            license_id=start.license_id,
+        )
+        path = folder
+        if request.install:
+            installed = install_package(folder, overwrite=request.overwrite).path
+            path = request.output or installed
+    return FineTuneResult(
+        name=material.spec.name,
+        path=path,
+        installed=request.install,
+        before=run.before,
+        after=after,
+        fields=fields,
+        stains=run.trained,
+        steps=dict(run.steps),
+        minutes=run.minutes,
+        stopped=run.stopped,
+        notes=tuple(notes),
+    )
+
+
+def _finish_spec(request: FineTuneRequest, material: Material, run: Run) -> None:
+    start, spec = material.start.spec, material.spec
+    nuclei = spec.nuclei
+    if "nuclei" in run.trained:
+        found = best_threshold(material.networks["nuclei"], material.parts["validation"], spec)
+        nuclei = nuclei.model_copy(update={"threshold": found})
+    kept = [stain for stain in start.stains if stain not in run.trained]
+    count = len({one.name.partition(" rows ")[0] for own in material.parts.values() for one in own})
+    material.spec = spec.model_copy(
+        update={
+            "version": "0.1.0",
+            "description": f"{start.name} fine-tuned on {count} field{'s' if count > 1 else ''} "
+            f"({', '.join(run.trained)})",
+            "nuclei": nuclei,
+            "simulated": request.simulated or (start.simulated and bool(kept)),
+        }
+    )
+
+
+def _calibration(material: Material, run: Run) -> tuple[Mapping[str, Any] | None, str]:
+    """Return the arrays of the calibration and where it comes from, in a word for the card."""
+    network = material.networks.get("nuclei")
+    held = [part for part in material.parts["calibration"] if part.labels is not None]
+    if network is not None and held:
+        fields = (
+            (predict({"nuclei": network}, part.planes, material.spec)[PROBABILITY], part.labels)
+            for part in held
+        )
+        table = calibrate((np.clip(p, 0, 1), labels > 0) for p, labels in fields)  # type: ignore[operator]
+        return table.to_arrays(), "pairs"
+    if "nuclei" not in run.trained and material.start.calibration is not None:
+        return material.start.calibration, "start"
+    return None, "none"
+
+
+def _losses(before: FineTuneScores, after: FineTuneScores, trained: Sequence[str]) -> list[str]:
+    """Say which figures of the held-out parts got worse."""
+    worse = [
+        f"r of {stain} ({before.pearson[stain]:.3f} before, {after.pearson[stain]:.3f} after)"
+        for stain in trained
+        if stain in before.pearson and after.pearson[stain] < before.pearson[stain] - 0.001
+    ]
+    worse += [
+        f"F1 of nuclei at IoU {iou:g} ({before.f1[iou]:.3f} before, {after.f1[iou]:.3f} after)"
+        for iou in after.f1
+        if iou in before.f1 and after.f1[iou] < before.f1[iou] - 0.001
+    ]
+    return [f"Worse than the start on the held-out parts: {', '.join(worse)}."] if worse else []
+
+
+def _recipes(spec: ModelSpec) -> dict[str, Any]:
+    """Settings by stain that the start was trained with, as far as its record tells."""
+    config = spec.training.get("config")
+    networks = config.get("networks") if isinstance(config, dict) else None
+    return dict(networks) if isinstance(networks, dict) else {}
+
+
+def _test_input(material: Material) -> NDArray[np.float32]:
+    """Return a corner of the first field, mirrored where it is too small."""
+    planes, divisor = material.parts["training"][0].planes, material.spec.divisor
+    sides = [
+        max(-(-_SMALLEST_SIDE // divisor), min(n, _TEST_SIDE) // divisor) * divisor
+        for n in planes.shape[1:]
+    ]
+    rows, columns = (
+        mirrored(slice(0, side), n) for side, n in zip(sides, planes.shape[1:], strict=True)
+    )
+    return planes[None, :, rows[:, None], columns[None, :]]

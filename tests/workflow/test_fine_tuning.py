@@ -1,0 +1,263 @@
+"""A model of one's own, end to end with tiny networks: what is split, kept, measured and packed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_fluorgen.errors import (
+    Cancelled,
+    ConfigError,
+    InputError,
+    ModelError,
+    OutputError,
+)
+from napari_fluorgen.models import list_models, load_model
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
+from napari_fluorgen.workflow.fine_tuning import FineTuneRequest, fine_tune
+
+pytest.importorskip("lightning", reason="training needs the extra 'train'")
+
+
+def pair(seed: int, *, shape=(96, 112), gain=1.0, z_um=(-6, -4, -2, 0, 2, 4, 6), **changes):
+    """Round cells that grow brighter with height, their nuclei stained in the middle."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices(shape)
+    cells, nuclei = np.zeros(shape), np.zeros(shape)
+    labels = np.zeros(shape, np.uint16)
+    for number in range(1, 9):
+        y, x = rng.uniform(8, shape[0] - 8), rng.uniform(8, shape[1] - 8)
+        distance = (rows - y) ** 2 + (columns - x) ** 2
+        cells += np.exp(-distance / 60)
+        nuclei = np.maximum(nuclei, np.exp(-distance / 25))
+        labels[distance < 20] = number
+    planes = [3000 * (1 + 0.02 * z * cells) for z in np.asarray(z_um)]
+    data = np.array(planes) + rng.normal(0, 15, (len(z_um), *shape))
+    truth = {
+        "nuclei": 100 + gain * 3000 * nuclei + rng.normal(0, 10, shape),
+        "lipids": 100 + gain * 2500 * cells + rng.normal(0, 10, shape),
+        "cytoplasm": 100 + gain * 2000 * cells**0.5 + rng.normal(0, 10, shape),
+        "labels": labels,
+    }
+    stack = BrightfieldStack(
+        data=data.astype(np.uint16),
+        identity=FieldIdentity(f"field{seed}"),
+        pixel_size_um=(0.325, 0.325),
+        z_um=z_um,
+        truth={name: image.clip(0).astype(np.uint16) for name, image in truth.items()},
+    )
+    return replace(stack, **changes)
+
+
+def only(stack, *names):
+    return replace(stack, truth={name: stack.truth[name] for name in names})
+
+
+@pytest.fixture(scope="session")
+def five():
+    return [pair(seed) for seed in range(5)]
+
+
+@pytest.fixture
+def request_(tiny_models, tmp_path):
+    def build(**settings):
+        common = {
+            "init": str(tiny_models / "tiny"),
+            "name": "own",
+            "output": tmp_path / "own",
+            "device": "cpu",
+            "registration": "off",
+        }
+        if "minutes" not in settings:
+            common["steps"] = 4
+        return FineTuneRequest.build(**(common | settings))
+
+    return build
+
+
+def test_fine_tuning_ends_in_a_calibrated_package_with_figures(request_, five, model):
+    steps, shots, stages = [], [], []
+    result = fine_tune(
+        request_(steps=20),
+        pairs=five,
+        progress=steps.append,
+        preview=lambda *shot: shots.append(shot),
+        stage=stages.append,
+    )
+    assert {part: len(names) for part, names in result.fields.items()} == {
+        "training": 3,
+        "validation": 1,
+        "calibration": 1,
+    }
+    assert set(result.before.pearson) == set(result.after.pixel_error) == set(model.spec.stains)
+    assert set(result.after.f1) == {0.5, 0.7}
+    assert max(state.step for state in steps) == 20
+    assert any(state.validation for state in steps)
+    stain, predicted, truth = shots[0]
+    assert stain == "nuclei"
+    assert predicted.shape == truth.shape == (96, 112)
+    assert predicted.dtype == np.float32
+    assert stages[0] == "Reading 5 fields."
+
+    tuned = load_model(result.path)
+    assert result.stains  # else it learned nothing in 20 steps from random networks
+    assert result.after.pearson[result.stains[0]] > result.before.pearson[result.stains[0]]
+    assert tuned.calibration is not None
+    assert tuned.spec.training["fine_tuned_from"]["digest"] == model.digest
+    assert tuned.card.startswith("Fine-tuned on real pairs, from tiny 0.1.0, trained on simulated")
+    assert "| Pearson r, nuclei |" in tuned.card
+    assert tuned.spec.simulated == (set(result.stains) != set(model.spec.stains))
+
+
+def test_pairs_with_one_stain_of_another_camera_change_that_network_alone(
+    request_, model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "models"))
+    pairs = [only(pair(seed, gain=0.2, shape=(96, 160)), "nuclei", "labels") for seed in (1, 2)]
+    result = fine_tune(request_(output=None, install=True, steps=10), pairs=pairs)
+    assert result.stains in ((), ("nuclei",))
+    assert set(result.steps) == set(result.after.pearson) == {"nuclei"}
+    assert result.path == tmp_path / "models" / "own"
+    assert "own" in [summary.name for summary in list_models()]
+    assert any("lipids and cytoplasm are those of tiny" in note for note in result.notes)
+    assert any("another range of counts" in note for note in result.notes)
+
+    tuned = load_model("own")
+    assert tuned.spec.simulated  # lipids and cytoplasm still are
+    assert tuned.spec.outputs["nuclei"].maximum < 1500 < model.spec.outputs["nuclei"].maximum
+    assert tuned.spec.outputs["lipids"] == model.spec.outputs["lipids"]
+    assert "strips of the same fields" in tuned.card
+    with pytest.raises(OutputError, match="'own' is installed already"):
+        fine_tune(request_(output=None, install=True), pairs=pairs)
+
+
+def test_stopping_keeps_the_best_so_far_or_says_that_there_is_nothing(request_, five):
+    seen = []
+    result = fine_tune(
+        request_(steps=20, stains=("lipids", "cytoplasm")),
+        pairs=five,
+        progress=lambda state: seen.append(state.stain),
+        should_stop=lambda: "cytoplasm" in seen,
+    )
+    assert result.stopped
+    assert result.stains == ("lipids",)
+    assert result.steps == {"lipids": 20}
+    assert any("cytoplasm was not trained any more" in note for note in result.notes)
+    assert "stopped by the user" in load_model(result.path).card
+    with pytest.raises(Cancelled, match="nothing was kept"):
+        fine_tune(request_(output=result.path.parent / "b"), pairs=five, should_stop=lambda: True)
+
+    def dropped(state):
+        raise Cancelled("The window was closed.")
+
+    with pytest.raises(Cancelled, match="window"):
+        fine_tune(request_(output=result.path.parent / "b"), pairs=five, progress=dropped)
+    assert not (result.path.parent / "b").exists()
+
+
+def test_a_stopped_run_is_resumed_to_what_an_uninterrupted_one_gives(request_, five, tmp_path):
+    common = {"steps": 20, "stains": ("lipids",)}
+    whole = fine_tune(request_(work=tmp_path / "whole", **common), pairs=five)
+    steps = []
+    work = tmp_path / "cut"
+    fine_tune(
+        request_(work=work, output=tmp_path / "cut-short", **common),
+        pairs=five,
+        progress=steps.append,
+        should_stop=lambda: len(steps) > 10,
+    )
+    with pytest.raises(OutputError, match="checkpoints of an earlier run"):
+        fine_tune(request_(work=work, output=tmp_path / "again", **common), pairs=five)
+    with pytest.raises(ConfigError, match="other pairs"):
+        fine_tune(
+            request_(work=work, output=tmp_path / "again", resume=True, seed=7, **common),
+            pairs=five,
+        )
+    resumed = fine_tune(
+        request_(work=work, output=tmp_path / "again", resume=True, **common), pairs=five
+    )
+    assert load_model(resumed.path).digest == load_model(whole.path).digest
+    assert resumed.after.pearson == whole.after.pearson
+
+
+def test_minutes_become_steps_of_a_schedule_that_ends_in_time(request_, five, tmp_path):
+    result = fine_tune(
+        request_(minutes=0.05, stains=("cytoplasm",), work=tmp_path / "work"), pairs=five
+    )
+    assert result.steps["cytoplasm"] >= 1
+    assert (tmp_path / "work" / "plan.json").is_file()
+
+
+def no_truth(stack):
+    return replace(stack, truth={})
+
+
+def constant(stack):
+    return replace(stack, truth={"nuclei": np.full(stack.shape[1:], 7, np.uint16)})
+
+
+def not_a_number(stack):
+    return replace(stack, truth={"lipids": np.full(stack.shape[1:], np.nan, np.float32)})
+
+
+def other_shape(stack):
+    return replace(stack, truth={"lipids": stack.truth["lipids"][:50]})
+
+
+def far_pixels(stack):
+    return replace(stack, pixel_size_um=(1.3, 1.3))
+
+
+def small(stack):
+    lipids = {"lipids": stack.truth["lipids"][:20]}
+    return replace(stack, data=stack.data[:, :20], truth=lipids)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (no_truth, InputError, "holds no pair"),
+        (constant, InputError, "is constant"),
+        (not_a_number, InputError, "NaN"),
+        (other_shape, InputError, r"has shape \(50, 112\)"),
+        (far_pixels, ModelError, "nearer pixels"),
+        (small, InputError, "at least"),
+    ],
+)
+def test_pairs_that_cannot_be_used_are_named_before_training(request_, five, spoil, error, words):
+    with pytest.raises(error, match=words):
+        fine_tune(request_(), pairs=[spoil(stack) for stack in five])
+
+
+def test_what_is_asked_for_must_be_there(request_, five, tmp_path):
+    nuclei = [only(stack, "nuclei", "labels") for stack in five]
+    with pytest.raises(InputError, match="no true lipids"):
+        fine_tune(request_(stains=("lipids",)), pairs=nuclei)
+    with pytest.raises(InputError, match="no pairs"):
+        fine_tune(request_())
+    with pytest.raises(InputError, match="is not a folder"):
+        fine_tune(request_(pairs=tmp_path / "nowhere"))
+    with pytest.raises(ModelError, match="No model or folder 'nothing'"):
+        fine_tune(request_(init="nothing"), pairs=five)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "letter.txt").write_text("dear")
+    with pytest.raises(OutputError, match="other files"):
+        fine_tune(request_(overwrite=True), pairs=five)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"minutes": 0}, "Setting 'minutes'"),
+        ({"minutes": 3, "steps": 4}, "Give minutes or steps"),
+        ({"stains": ("dapi",)}, "name some of nuclei, lipids, cytoplasm"),
+        ({"output": None}, "Give an output folder"),
+        ({"resume": True}, "work folder"),
+        ({"name": "a b"}, "Setting 'name'"),
+    ],
+)
+def test_wrong_settings_are_said_in_one_sentence(request_, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        request_(**settings)

@@ -1,0 +1,129 @@
+"""How one's own pairs are read: direction of focus, spacing of planes, range of counts, sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_fluorgen.models import NucleiSettings, StainRange
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
+from napari_fluorgen.staining import match_stack
+from napari_fluorgen.workflow.fine_tuning_fields import (
+    nuclei_settings,
+    order_of_pairs,
+    range_of,
+    read_field,
+    spec_for,
+)
+
+SEVEN = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
+
+
+def cells(seed: int, z_um=SEVEN, *, sign: int = 1, name: str = "field") -> BrightfieldStack:
+    """Cells as lenses: their centres grow brighter along the light (`sign` 1) or against it."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((128, 128))
+    scene = np.zeros((128, 128))
+    for _ in range(8):
+        y, x = rng.uniform(10, 118, 2)
+        scene += np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 40)
+    planes = [3000 * (1 + sign * 0.02 * z * scene) for z in z_um]
+    data = (np.array(planes) + rng.normal(0, 5, (len(z_um), 128, 128))).astype(np.uint16)
+    truth = {"nuclei": (100 + 2000 * scene).astype(np.uint16)}
+    return BrightfieldStack(data, FieldIdentity(name), (0.325, 0.325), tuple(z_um), truth)
+
+
+@pytest.fixture
+def spec(model):
+    return model.spec
+
+
+def test_the_direction_of_focus_is_that_of_the_pairs_own_planes(spec):
+    along = [cells(seed) for seed in (1, 2)]
+    against = [cells(seed, sign=-1) for seed in (1, 2)]
+    assert order_of_pairs(spec, along) == 1
+    assert order_of_pairs(spec, against) == -1
+    assert order_of_pairs(spec, [along[0], against[1]]) == 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_stack_that_runs_against_the_pairs_is_read_as_they_were(spec, sign):
+    pairs = [cells(seed, sign=sign) for seed in (1, 2)]
+    own = spec_for(spec, pairs, [])
+    assert match_stack(pairs[0], own).plane_indices == tuple(range(7))
+    # The same kind of field taken from the other side, its heights unknown.
+    stranger = cells(3, sign=sign)
+    stranger = replace(stranger, data=stranger.data[::-1], z_um=None)
+    assert match_stack(stranger, own).plane_indices == tuple(range(6, -1, -1))
+
+
+def test_pairs_that_do_not_tell_a_direction_are_read_as_they_stand_ever_after(spec):
+    flat = cells(1, sign=0)
+    own = spec_for(spec, [flat, flat], [])
+    assert own.training["focus_order"] == 0
+    assert match_stack(cells(2), own).plane_indices == tuple(range(7))
+    assert match_stack(cells(2, sign=-1), own).plane_indices == tuple(range(7))
+
+
+def test_planes_of_another_spacing_are_all_used(spec):
+    notes = []
+    narrow = tuple(z / 4 for z in SEVEN)
+    own = spec_for(spec, [cells(1, narrow)], notes)
+    assert match_stack(cells(1, narrow), own).plane_indices == tuple(range(7))
+    assert own.training["plane_range_um"] == [2.4, 3.6]
+    assert any("lie otherwise" in note for note in notes)
+    assert "plane_range_um" not in spec_for(spec, [cells(1)], []).training
+
+
+def test_a_field_is_read_by_both_models_and_its_nuclei_are_found_where_there_are_no_labels(spec):
+    stack = cells(1)  # runs against the simulated order of the start
+    own, notes = spec_for(spec, [stack], []), []
+    field = read_field(stack, own, spec, notes)
+    assert field.planes.shape == (7, 128, 128)
+    np.testing.assert_allclose(field.start_planes, field.planes[::-1], atol=1e-6)
+    assert field.labels is not None
+    assert field.labels.max() >= 1
+    assert any("no nuclei labels" in note for note in notes)
+    assert field.stains["nuclei"].max() == stack.truth["nuclei"].max()
+
+
+def test_resampled_fields_keep_their_labels_sharp(spec):
+    stack = cells(1)
+    labels = np.zeros((128, 128), np.uint16)
+    labels[20:60, 20:60] = 7
+    stack = replace(stack, pixel_size_um=(0.1625, 0.1625), truth={**stack.truth, "labels": labels})
+    field = read_field(stack, spec, spec, [])
+    assert field.planes.shape == (7, 64, 64)
+    assert set(np.unique(field.labels)) == {0, 7}
+    assert (field.labels == 7).sum() == 400
+
+
+def test_a_range_that_the_stain_fills_is_kept_another_is_made_to_fit():
+    rng = np.random.default_rng(0)
+    start = StainRange(minimum=0, maximum=8000)
+    same = rng.uniform(100, 6000, (64, 64)).astype(np.float32)
+    assert range_of([same], start) == start
+    for gain in (0.1, 5):
+        image = same * gain
+        found = range_of([image], start)
+        assert found != start
+        assert 0 <= found.minimum <= image.min() + 0.05 * np.ptp(image)
+        assert np.percentile(image, 99.9) <= found.maximum <= image.max() + 1
+    one_bright_pixel = same.copy()
+    one_bright_pixel[0, 0] = 65535
+    assert range_of([one_bright_pixel * 0.1], start).maximum < 1000
+
+
+def test_sizes_of_nuclei_follow_the_labels_where_there_are_enough():
+    start = NucleiSettings()
+    labels = np.zeros((100, 100), np.uint32)
+    for number in range(16):
+        y, x = 5 + 24 * (number // 4), 5 + 24 * (number % 4)
+        labels[y : y + 10, x : x + 10] = number + 1
+    found = nuclei_settings([labels], 0.5, start)
+    assert (found.min_area_um2, found.max_area_um2) == (12.5, 50.0)
+    assert found.seed_distance_um == pytest.approx(0.8 * np.sqrt(25 / np.pi), abs=0.01)
+    assert nuclei_settings([labels[:30, :30]], 0.5, start) == start
+    assert nuclei_settings([], 0.5, start) == start
