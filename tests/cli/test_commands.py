@@ -148,11 +148,14 @@ def test_features_that_were_asked_for_are_not_silently_left_out(
 
 
 def test_models_are_listed_described_and_tested(fluorgen, installed) -> None:
-    assert "tiny" in fluorgen("models", "list").out
+    (line,) = [x for x in fluorgen("models", "list").out.splitlines() if x.startswith("tiny ")]
+    assert "simulated data" in line
     assert "tiny" in [
         model["name"] for model in fluorgen("models", "list", "--json").json["models"]
     ]
-    assert "simulated" in fluorgen("models", "info", "tiny").out
+    info = fluorgen("models", "info", "tiny").out
+    assert "trained on   simulated data" in info
+    assert napari_fluorgen.load_model("tiny").card.strip() in info
     assert fluorgen("models", "info", "tiny", "--json").json["spec"]["name"] == "tiny"
     assert "sound" in fluorgen("models", "test", "tiny").out
     assert fluorgen("models", "test", "tiny", "--json").json["status"] == "done"

@@ -31,11 +31,12 @@ def list_installed(json: output.JsonFlag = False) -> None:
         models = [_summary(summary) for summary in summaries]
         output.finish({"command": "models list", "status": "done", "models": models})
         return
+    width = max((len(summary.name) for summary in summaries), default=0)
     for summary in summaries:
-        data = "simulated data" if summary.simulated else "real data"
         output.result(
-            f"{summary.name:20s} {summary.version:8s} {summary.magnification:4s} "
-            f"{summary.pixel_size_um:g} µm/px  {', '.join(summary.stains)}  ({data})"
+            f"{summary.name:{width}s}  {summary.version:7s} {summary.magnification:4s} "
+            f"{summary.pixel_size_um:<6g} µm/px  {', '.join(summary.stains)}  "
+            f"({_data(summary.simulated)})"
         )
     if not summaries:
         output.result("No model is installed: use `fluorgen models import`.")
@@ -58,6 +59,8 @@ def info(name: Name, json: output.JsonFlag = False) -> None:
     planes = ", ".join(f"{z:g}" for z in spec.z_um)
     output.result(f"input        {spec.planes} planes at {planes} µm, {spec.pixel_size_um:g} µm/px")
     output.result(f"calibration  {'yes' if model.calibration else 'no'}")
+    output.result(f"trained on   {_data(spec.simulated)}")
+    output.result(f"licence      {model.license_id}")
     output.result("")
     output.result(model.card)
 
@@ -159,6 +162,10 @@ def _import_checkpoints(
         overwrite=overwrite,
     )
     return load_model(folder)
+
+
+def _data(simulated: bool) -> str:
+    return "simulated data" if simulated else "real data"
 
 
 def _summary(summary: Any) -> dict[str, Any]:
