@@ -72,6 +72,10 @@ class TrainingConfig(_Section):
     pixel_size_um: float = Field(gt=0)
     z_um: tuple[float, ...]
     simulated: bool = Field(description="Whether the pairs are simulated; the card says so.")
+    general: bool = Field(
+        default=False,
+        description="Whether it is for any cells: others are suggested before such a model.",
+    )
     input: BackgroundScaling
     outputs: dict[str, StainRange]
     overlap_px: int = Field(ge=0)

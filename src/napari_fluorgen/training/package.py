@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_fluorgen.confidence import calibrate
-from napari_fluorgen.errors import ModelError
-from napari_fluorgen.models import Model, ModelSpec, save_package
+from napari_fluorgen.models import ModelSpec, save_package
 from napari_fluorgen.training.config import TrainingConfig
 from napari_fluorgen.training.data import Pair, load_pairs
 
 _TEST_SIZE = 128
-_CALIBRATED = (
+CALIBRATED = (
     "Confidence maps are calibrated on fields that were used for nothing else; their "
     "guarantee holds for fields like these only."
 )
-_UNCALIBRATED = "The model is not calibrated: it gives no confidence maps."
+UNCALIBRATED = "The model is not calibrated: it gives no confidence maps."
 
 
 def write_package(
@@ -83,6 +82,7 @@ def write_package(
             },
         },
         simulated=config.simulated,
+        general=config.general,
     )
     planes = validation[0].planes
     rows, columns = (min(n, _TEST_SIZE) // spec.divisor * spec.divisor for n in planes.shape[1:])
@@ -95,60 +95,6 @@ def write_package(
         card=model_card(config, correlations, calibration),
         overwrite=overwrite,
     )
-
-
-def recalibrate(
-    model: Model, pairs: str | Path, folder: str | Path, *, overwrite: bool = False
-) -> tuple[Path, dict[str, Any]]:
-    """Write a copy of a model whose confidence is calibrated on other fields.
-
-    Parameters
-    ----------
-    model : Model
-        Its networks stay as they are.
-    pairs : str or Path
-        Plate folder with true stains and nuclei labels, not used for training.
-    folder : str or Path
-        The new package.
-    overwrite : bool
-        Whether an older package may be replaced.
-
-    Returns
-    -------
-    path : Path
-        The new package.
-    meta : dict
-        What the calibration was made of.
-
-    Raises
-    ------
-    ModelError
-        If the model's input is not scaled by its background.
-    InputError
-        If pairs are missing or do not fit the model.
-    """
-    spec = model.spec
-    if spec.input.kind != "background":
-        raise ModelError(
-            f"{spec.name} scales its input by fixed ranges; calibration needs a model that scales "
-            "brightfield by its background."
-        )
-    loaded = load_pairs(pairs, spec.input, spec.outputs, spec.pixel_size_um, spec.planes)
-    calibration = calibrate(nuclei_probabilities(model.network("nuclei"), loaded))
-    path = save_package(
-        folder,
-        spec,
-        model.networks(),
-        calibration=calibration.to_arrays(),
-        test_input=model.test_tensors()[0],
-        card=(
-            f"{model.card.replace(_UNCALIBRATED, _CALIBRATED).rstrip()}\n\n# Calibration\n\n"
-            f"Calibrated again on {len(loaded)} fields of {Path(pairs).resolve().name}.\n"
-        ),
-        overwrite=overwrite,
-        license_id=model.license_id,
-    )
-    return path, calibration.meta
 
 
 def nuclei_probabilities(
@@ -199,7 +145,7 @@ def model_card(
         if config.simulated
         else "Check its results against a real stain of your own cells before you rely on them."
     )
-    confidence = _UNCALIBRATED if calibration is None else _CALIBRATED
+    confidence = UNCALIBRATED if calibration is None else CALIBRATED
     return f"""Trained on {data}: {config.description}.
 
 # {config.name} {config.version}
@@ -211,6 +157,8 @@ def model_card(
 - Output: nuclei, lipids and cytoplasm in camera counts, and the probability of nucleus.
 - Training: {parameters}; configuration in `rdf.yaml` under `config.fluorgen.training`.
 - {confidence}
+
+## Validation
 
 Mean Pearson correlation with the true stain on the validation fields, which were watched while
 training but not learned from:
