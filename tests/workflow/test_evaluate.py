@@ -63,7 +63,20 @@ def test_offset_gives_the_error_of_its_definition(plate) -> None:
     median = np.median([field.images["lipids"] for field in fields])
     assert evaluation.stains.stains["lipids"].pixel_error == pytest.approx(50 / median)
     assert evaluation.stains.pixel_error == pytest.approx(50 / median / 3)
-    assert evaluation.nuclei is None
+    unlabelled = [replace(field, nuclei_labels=None) for field in shifted]
+    assert evaluate_fields(unlabelled, find_stains(plate.folder)).nuclei is None
+
+
+def test_true_nuclei_without_labels_are_found_in_their_stain(plate) -> None:
+    fields = perfect(plate)
+    rng = np.random.default_rng(0)
+    for path in plate.folder.glob("*C01.tif"):
+        stain = 200 + 3000 * (fields[0].nuclei_labels > 0) + rng.normal(0, 20, (96, 128))
+        tifffile.imwrite(path, stain.astype(np.uint16))
+    evaluation = evaluate_fields(fields, find_stains(plate.folder), pixel_size_um=0.325)
+    assert evaluation.nuclei.tp == 6
+    assert evaluation.nuclei.f1 == 1
+    assert any("segmented in the true nuclear stain" in note for note in evaluation.notes)
 
 
 def test_missed_nucleus_is_counted(plate) -> None:
@@ -266,3 +279,13 @@ def test_without_cellprofiler_the_page_says_so(plate, tmp_path, monkeypatch) -> 
     evaluation, files = evaluate_folders(plate.folder, plate.folder, tmp_path / "s", features=True)
     assert any("CellProfiler was not found" in note for note in evaluation.notes)
     assert "not measured" in files[2].read_text()
+
+
+def test_objects_that_the_pipeline_never_finds_are_told(plate, tmp_path, cellprofiler) -> None:
+    cellprofiler(True)
+    program = tmp_path / "cellprofiler"
+    program.write_text(program.read_text().replace("Count_nuclei=n", "Count_nuclei=0"))
+    evaluation, _ = evaluate_folders(plate.folder, plate.folder, tmp_path / "s", features=True)
+    assert any("found no nuclei in any true image" in note for note in evaluation.notes)
+    assert evaluation.feature_error is None
+    assert evaluation.features.scores.excluded == {"Count_nuclei": "the true median is 0"}

@@ -11,11 +11,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fluorgen.errors import Cancelled, ExternalToolError, InputError
+from napari_fluorgen.errors import Cancelled, InputError
 from napari_fluorgen.stack import STAINS
-from napari_fluorgen.workflow.events import Measuring
 from napari_fluorgen.workflow.measuring import stained_fields
-from napari_fluorgen.workflow.stain_files import StainFiles, StainImages, find_stains
+from napari_fluorgen.workflow.stain_files import (
+    StainFiles,
+    StainImages,
+    find_stains,
+    outline_nuclei,
+)
 
 if TYPE_CHECKING:
     from napari_fluorgen.measurement import FeatureRun, FieldScores, MeasuredFeatures
@@ -145,6 +149,7 @@ def evaluate_fields(
     truths: Mapping[str, StainFiles],
     *,
     gather: Callable[[StainImages, StainImages], None] | None = None,
+    pixel_size_um: float | None = None,
 ) -> Evaluation:
     """Compare predictions with the truths of the same names.
 
@@ -156,6 +161,8 @@ def evaluate_fields(
         Read when needed.
     gather : callable, optional
         Gets each prediction with its truth.
+    pixel_size_um : float, optional
+        Where the predictions do not say it: to label nuclei in true stains without labels.
 
     Raises
     ------
@@ -169,6 +176,7 @@ def evaluate_fields(
     missing: list[str] = []
     matches: dict[str, tuple[MatchScores, ...]] = {}
     lacking: dict[str, list[str]] = {}
+    segmented: list[str] = []
 
     def pairs() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         for found in predicted:
@@ -182,6 +190,12 @@ def evaluate_fields(
                 for side, images in (("true", truth.images), ("predicted", found.images)):
                     if stain not in images:
                         lacking.setdefault(f"{side} {stain} stain", []).append(found.name)
+            if found.nuclei_labels is not None:
+                labelled = truth.nuclei_labels is not None
+                size = (pixel_size_um, pixel_size_um) if pixel_size_um else found.pixel_size_um
+                truth = outline_nuclei(truth, size)
+                if not labelled and truth.nuclei_labels is not None:
+                    segmented.append(found.name)
             if truth.nuclei_labels is not None and found.nuclei_labels is not None:
                 scores = score_thresholds(truth.nuclei_labels, found.nuclei_labels, IOUS)
                 matches[found.name] = scores
@@ -204,9 +218,16 @@ def evaluate_fields(
         f"{len(fields)} of {len(names)} fields have no {what}, the first is {fields[0]}."
         for what, fields in lacking.items()
     ]
+    if segmented:
+        notes.append(
+            f"{len(segmented)} of {len(names)} fields have no labels of their true nuclei: the "
+            "nuclei were segmented in the true nuclear stain, whose errors count as the model's."
+        )
     if 0 < len(matches) < len(names):
-        notes.append(f"Nuclei are matched in {len(matches)} of {len(names)} fields: others have no "
-                     "labels of true nuclei.")  # fmt: skip
+        notes.append(
+            f"Nuclei are matched in {len(matches)} of {len(names)} fields: others have no true or "
+            "no predicted nuclei to compare."
+        )
     return Evaluation(
         stains,
         tuple(names),
@@ -311,6 +332,7 @@ def evaluate_folders(
         CellProfiler itself is told in `Evaluation.notes`: the other scores are written.
     """
     from napari_fluorgen.measurement import FeatureRun, find_cellprofiler
+    from napari_fluorgen.workflow.evaluate_features import add_features
     from napari_fluorgen.workflow.evaluate_files import check_scores, write_scores
 
     check_scores(output, overwrite=overwrite)
@@ -334,11 +356,11 @@ def evaluate_folders(
                 except InputError as error:
                     unfit.append(f"Left out of the feature error: {error}")
 
-        evaluation = evaluate_fields(fields, truths, gather=gather)
+        evaluation = evaluate_fields(fields, truths, gather=gather, pixel_size_um=pixel_size_um)
         evaluation = replace(evaluation, notes=(*evaluation.notes, *unfit))
         size = (pixel_size_um, pixel_size_um) if pixel_size_um else next(iter(sizes), None)
         if run is not None and command is not None:
-            evaluation = _with_features(
+            evaluation = add_features(
                 evaluation,
                 run,
                 command,
@@ -356,39 +378,3 @@ def evaluate_folders(
     return evaluation, write_scores(
         evaluation, output, folders=(predicted, truth), pixel_size_um=size, overwrite=overwrite
     )
-
-
-def _with_features(
-    evaluation: Evaluation,
-    run: FeatureRun,
-    command: tuple[str, ...],
-    pixel_size_um: tuple[float, float] | None,
-    processes: int,
-    progress: Progress | None,
-    should_stop: StopCheck | None,
-) -> Evaluation:
-    """Add the feature error, or a note that says why there is none."""
-    from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
-
-    notes = list(evaluation.notes)
-    measured = None
-    if not run.fields:
-        notes.append("No field can be measured with CellProfiler: there is no feature error.")
-    else:
-        size = math.sqrt(math.prod(pixel_size_um)) if pixel_size_um else DEFAULT_PIXEL_SIZE_UM
-        if pixel_size_um is None:
-            notes.append(
-                f"The stains do not say their pixel size: features were measured for {size} µm a "
-                "pixel."
-            )
-        try:
-            measured = run.measure(
-                command,
-                pixel_size_um=size,
-                processes=processes,
-                progress=lambda done, total: progress and progress(Measuring(done, total)),
-                should_stop=should_stop,
-            )
-        except ExternalToolError as error:
-            notes.append(f"There is no feature error: {error}")
-    return replace(evaluation, features=measured, notes=tuple(notes))

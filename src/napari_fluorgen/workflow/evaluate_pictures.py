@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import FluorgenError
-from napari_fluorgen.workflow.stain_files import StainImages, find_stains
+from napari_fluorgen.workflow.stain_files import StainImages, find_stains, outline_nuclei
 
 if TYPE_CHECKING:
     from napari_fluorgen.io.read import FieldSource
@@ -104,7 +104,7 @@ class PictureSource:
         """Return the prediction and the truth of a field."""
         from napari_fluorgen.io import results
 
-        truth = self._truths[name].read()
+        truth = outline_nuclei(self._truths[name].read(), self.pixel_size_um)
         if name in self._stained:
             field = results.read_field(self.predicted, name)
             return StainImages(name, field.images, field.nuclei_labels), truth

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -96,3 +96,15 @@ def _stain_of(path: Path) -> tuple[str, str] | None:
         return (plane.stem, STAINS[plane.channel - 1]) if stain else None
     name, _, last = path.stem.rpartition("_")
     return (name, last) if name and last in STAINS else None
+
+
+def outline_nuclei(truth: StainImages, pixel_size_um: tuple[float, float] | None) -> StainImages:
+    """Return a truth with the nuclei of its nuclear stain labelled, where it has no labels."""
+    if truth.nuclei_labels is not None or "nuclei" not in truth.images:
+        return truth
+    from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
+    from napari_fluorgen.segmentation import segment_fluorescence
+
+    size = pixel_size_um or (DEFAULT_PIXEL_SIZE_UM, DEFAULT_PIXEL_SIZE_UM)
+    labels = segment_fluorescence(truth.images["nuclei"], pixel_size_um=size)
+    return replace(truth, nuclei_labels=labels)
