@@ -1,34 +1,30 @@
-"""Pairs for training: fields in memory, random crops on the fly."""
+"""Pairs for training: fields brought to the planes, grid and scale that networks take."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.io import read_plate
-from napari_fluorgen.io.results import file_stem, read_tiff
-from napari_fluorgen.models import BackgroundScaling, StainRange
-from napari_fluorgen.stack import STAINS, BrightfieldStack
-from napari_fluorgen.staining.background import estimate_background
-from napari_fluorgen.training.augment import (
-    AugmentSettings,
-    draw_planes,
-    transformed,
-    vary_light,
-    window_of,
-)
+from napari_fluorgen.models import BackgroundScaling, ModelSpec, RangeScaling, StainRange
+from napari_fluorgen.segmentation import segment_fluorescence
+from napari_fluorgen.stack import BrightfieldStack
+from napari_fluorgen.staining import Adaptation, match_stack, resample
+from napari_fluorgen.staining.adapt import check_shape
+from napari_fluorgen.staining.source import TileSource
+from napari_fluorgen.training.cache import digest_of, read_entry, write_entry
+from napari_fluorgen.training.crops import Crops
+from napari_fluorgen.training.pairs import PairSource, find_pairs
+from napari_fluorgen.training.registration import Registration, register
 
-_PLAIN = AugmentSettings()
+__all__ = ["Crops", "Pair", "load_pairs", "make_pair"]
+
+_LARGEST_ZOOM = 4.0
 
 
 @dataclass(frozen=True)
@@ -38,234 +34,244 @@ class Pair:
     Attributes
     ----------
     planes : ndarray, shape (Z, Y, X), float32
-        Scaled brightfield.
+        Scaled brightfield, ascending.
     stains : dict of str to ndarray, shape (Y, X), float32
-        True stains in [0, 1] of their range.
+        True stains in [0, 1] of their range; only those that exist.
     labels : ndarray, shape (Y, X), uint32
-        True nuclei.
+        True nuclei; all 0 where there are neither labels nor a nuclear stain.
     name : str
         Field's name.
+    shift_px : dict of str to tuple of float (y, x)
+        By how much stains lay beside brightfield, where that was corrected.
     """
 
     planes: NDArray[np.float32]
     stains: dict[str, NDArray[np.float32]]
     labels: NDArray[np.uint32]
     name: str
+    shift_px: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def load_pairs(
-    folder: str | Path,
-    scaling: BackgroundScaling,
-    outputs: dict[str, StainRange],
+    pairs: str | Path | Sequence[PairSource],
+    scaling: BackgroundScaling | RangeScaling,
+    outputs: Mapping[str, StainRange],
     pixel_size_um: float,
-    planes: int = 7,
+    planes: int | None = 7,
+    *,
+    z_um: Sequence[float] | None = None,
+    registration: Registration = "report",
+    cache: str | Path | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Pair]:
-    """Read all fields of a plate folder with their true stains and nuclei labels.
+    """Read all pairs of a folder.
 
     Parameters
     ----------
-    folder : str or Path
-        CellVoyager folder with C01-C03 and ``labels/*_nuclei.tif``.
-    scaling : BackgroundScaling
+    pairs : str, Path or sequence of PairSource
+        Folder in one of the layouts of `training.pairs`, or what `find_pairs` or
+        `pairs_in_memory` gave.
+    scaling : BackgroundScaling or RangeScaling
         How the networks see brightfield.
-    outputs : dict of str to StainRange
-        Range of each stain.
+    outputs : mapping of str to StainRange
+        Range of each stain; stains without one are not read.
     pixel_size_um : float
-        Pixel size of the model; pairs must have it.
-    planes : int
-        Brightfield planes that the networks take.
+        Pixel size of the model; pairs of another are resampled.
+    planes : int or None
+        Brightfield planes that the networks take, chosen from deeper stacks and repeated in
+        shallower ones as in staining; None for all planes of the stacks.
+    z_um : sequence of float, optional
+        Heights that the networks expect; planes are then chosen by height, otherwise by order.
+    registration : {"report", "correct", "off"}
+        What is done about shifts between brightfield and stains.
+    cache : str or Path, optional
+        Folder that keeps the fields as arrays for the next time.
+    on_note : callable, optional
+        Gets each sentence on what was assumed or found, once.
 
     Raises
     ------
     InputError
-        If there is no complete field, or a stain or the labels of one are missing or damaged, or
-        differ in shape.
+        If there is no pair, or a file is missing, damaged, constant or does not fit the others.
+    OutputError
+        If the cache cannot be written.
     """
-    pairs = [
-        make_pair(stack, _read_labels(Path(folder), stack), scaling, outputs, pixel_size_um, planes)
-        for stack in read_plate(folder)
-    ]
-    if not pairs:
-        raise InputError(f"{folder} has no field with all its planes; pairs need at least one.")
-    return pairs
+    told: set[str] = set()
+
+    def note(sentence: str) -> None:
+        if on_note is not None and sentence not in told:
+            on_note(sentence)
+        told.add(sentence)
+
+    sources = find_pairs(pairs, note) if isinstance(pairs, str | Path) else list(pairs)
+    settings = [scaling.model_dump(), {name: each.model_dump() for name, each in outputs.items()},
+                pixel_size_um, planes, None if z_um is None else list(z_um)]  # fmt: skip
+    loaded: list[Pair] = []
+    depth: int | None = None
+    for source in sources:
+        digest = digest_of(source.files, settings) if cache is not None and source.files else None
+        kept = read_entry(Path(cache), digest) if cache is not None and digest else None
+        if kept is None:
+            stack, labels = source.open()
+            notes: list[str] = []
+            pair = make_pair(
+                stack, labels, scaling, outputs, pixel_size_um, planes,
+                z_um=z_um, on_note=notes.append,
+            )  # fmt: skip
+            found = stack.shape[0]
+            if cache is not None and digest:
+                write_entry(Path(cache), digest, pair.planes, pair.stains, pair.labels,
+                            {"depth": found, "notes": notes})  # fmt: skip
+        else:
+            images, stains, labels_kept, record = kept
+            pair, found = Pair(images, stains, labels_kept, source.name), record["depth"]
+            notes = record["notes"]
+        for sentence in notes:
+            note(sentence)
+        depth = found if depth is None else depth
+        if found != depth:
+            raise InputError(
+                f"{source.name} has {found} brightfield planes but {sources[0].name} has {depth}; "
+                "pairs that are trained together need as many: train on them apart."
+            )
+        loaded.append(pair)
+    return register(loaded, pixel_size_um, registration, note)
 
 
 def make_pair(
     stack: BrightfieldStack,
-    labels: NDArray[Any],
-    scaling: BackgroundScaling,
-    outputs: dict[str, StainRange],
+    labels: NDArray[Any] | None,
+    scaling: BackgroundScaling | RangeScaling,
+    outputs: Mapping[str, StainRange],
     pixel_size_um: float,
-    planes: int = 7,
+    planes: int | None = 7,
+    *,
+    z_um: Sequence[float] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Pair:
-    """Scale one field for the networks; planes ascend, as in staining, where heights are known.
+    """Bring one field to the networks' planes, grid and scale, as staining does.
+
+    Planes ascend where heights are known, otherwise they keep their order. Without `labels`,
+    nuclei are segmented in the true nuclear stain.
 
     Raises
     ------
     InputError
-        If a stain is missing, or pixel sizes, planes or shapes do not agree.
+        If there is no true stain, shapes do not agree, an image is constant or not finite, or
+        pixels are too far from the model's.
     """
-    name = stack.identity.name
-    pixel = stack.pixel_size_um
-    if pixel is not None and max(abs(p / pixel_size_um - 1) for p in pixel) > 0.1:
+    name, note = stack.identity.name, on_note or (lambda sentence: None)
+    images = {stain: np.asarray(image) for stain, image in stack.truth.items() if stain in outputs}
+    if not images:
         raise InputError(
-            f"{name} has pixels of {pixel[0]:g} µm, the configuration says {pixel_size_um:g} µm; "
-            "train a model of the images' own pixel size."
+            f"{name} has no true {' or '.join(outputs)} image; a pair needs at least one."
         )
-    data = np.asarray(stack.data)
-    count, height, width = data.shape
-    if count != planes:
+    for stain, image in images.items():
+        _check_image(name, stain, image, stack.shape[1:])
+    if labels is not None:
+        _check_labels(name, labels, stack.shape[1:])
+    taken, adaptation, spec = _adapted(stack, scaling, pixel_size_um, planes, z_um)
+    for sentence in adaptation.messages:
+        note(sentence)
+    if not 1 / _LARGEST_ZOOM <= adaptation.zoom <= _LARGEST_ZOOM:
         raise InputError(
-            f"{name} has {count} brightfield planes; the networks take {planes}, so give pairs "
-            "with as many."
+            f"{name} has pixels of {adaptation.pixel_size_um[0]:g} µm, the model's are "
+            f"{pixel_size_um:g} µm: too far apart; start from a model of nearer pixels."
         )
-    if stack.z_um is not None:
-        data = data[np.argsort(stack.z_um)]
-    whole = slice(0, height), slice(0, width)
-    scaled = estimate_background(data, pixel_size_um).divide(data, *whole)
-    scaled -= 1
-    scaled *= scaling.gain
-    stains = {}
-    for stain in STAINS:
-        if stain not in stack.truth:
-            raise InputError(f"{name} has no true {stain} image; a pair needs all three stains.")
-        truth = np.asarray(stack.truth[stain])
-        if truth.shape != (height, width) or labels.shape != (height, width):
-            raise InputError(
-                f"{name}: brightfield has {height}×{width} pixels, {stain} {truth.shape}, labels "
-                f"{labels.shape}; a pair needs one shape."
-            )
-        stains[stain] = outputs[stain].from_counts(truth).clip(0, 1)
-    return Pair(scaled, stains, labels.astype(np.uint32), name)
+    shape = adaptation.model_shape
+    try:
+        source = TileSource(taken, spec, adaptation)
+        brightfield = source.read(slice(0, shape[0]), slice(0, shape[1]))[0]
+    except InputError as error:
+        raise error if name in str(error) else InputError(f"{name}: {error}") from None
+    if labels is None and "nuclei" in images:
+        labels = segment_fluorescence(images["nuclei"], pixel_size_um=adaptation.pixel_size_um)
+        note("There are no nuclei labels: nuclei are segmented in the true nuclear stain.")
+    elif labels is None:
+        labels = np.zeros(stack.shape[1:], np.uint32)
+    stains = {
+        stain: outputs[stain].from_counts(resample.resize(image.astype(np.float32), shape))
+        for stain, image in images.items()
+    }
+    return Pair(brightfield, stains, _nearest(labels, shape), name)
 
 
-def _read_labels(folder: Path, stack: BrightfieldStack) -> NDArray[Any]:
-    path = folder / "labels" / f"{file_stem(stack.identity)}_nuclei.tif"
-    if not path.is_file():
-        raise InputError(f"{path} is missing; training needs a label image of the true nuclei.")
-    return read_tiff(path)
-
-
-class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Endless random crops, varied on the fly.
-
-    Yields (planes (Z, c, c) float32, stain (1, c, c) float32, nuclei mask (c, c) int64). Sample
-    number i depends on nothing but `seed` and i, so that a run that is taken up again, or divided
-    between devices or loader processes, sees the samples that it would have seen.
-
-    Parameters
-    ----------
-    pairs : list of Pair
-        Fields to draw from.
-    stain : str
-        Which stain to yield.
-    crop : int
-        Side of a crop.
-    centred : float
-        Share of crops around a nucleus, which lies up to `augment.shift` from their centre.
-    seed : int
-        Of all draws.
-    augment : AugmentSettings
-        How crops are varied.
-    planes : int
-        Planes of a crop where `augment.planes` is ``"random"``.
-    first : int
-        Number of the first sample.
-    rank, world : int
-        Of `world` devices this is number `rank`: it takes every `world`-th sample.
-
-    Raises
-    ------
-    InputError
-        If there is no pair, or one is smaller than the crop or lacks the stain.
-    """
-
-    def __init__(
-        self,
-        pairs: list[Pair],
-        stain: str,
-        crop: int,
-        *,
-        centred: float,
-        seed: int,
-        augment: AugmentSettings = _PLAIN,
-        planes: int = 7,
-        first: int = 0,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        if not pairs:
-            raise InputError("There is no pair to train on.")
-        for pair in pairs:
-            if min(pair.labels.shape) < crop:
-                raise InputError(
-                    f"{pair.name} is smaller than the crop of {crop} pixels; use a smaller "
-                    "data.crop."
-                )
-            if stain not in pair.stains:
-                raise InputError(
-                    f"{pair.name} has no true {stain} image; leave {stain} out of the training or "
-                    "give its images."
-                )
-        self.pairs, self.stain, self.crop = pairs, stain, crop
-        self.centred, self.seed, self.augment, self.planes = centred, seed, augment, planes
-        self.first, self.rank, self.world = first, rank, world
-        self._centres = [_centres(pair.labels) for pair in pairs]
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        start, step = self.first + self.rank, self.world
-        worker = get_worker_info()
-        if worker is not None:  # processes of a loader share the samples of their device
-            start, step = start + worker.id * step, step * worker.num_workers
-        return map(self.sample, itertools.count(start, step))
-
-    def sample(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Sample `number` of the endless row."""
-        rng = np.random.default_rng([self.seed, number])
-        settings, crop = self.augment, self.crop
-        index = int(rng.integers(len(self.pairs)))
-        pair = self.pairs[index]
-        angle, zoom, side = 0.0, 1.0, crop
-        turned = rng.random() < settings.transform
-        if turned:
-            angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate))
-            zoom = (1 + settings.scale) ** rng.uniform(-1, 1)
-            side = min(window_of(crop, angle, zoom), *pair.labels.shape)
-        y, x = self._corner(pair, self._centres[index], side, rng)
-        window = slice(y, y + side), slice(x, x + side)
-        planes = pair.planes[(slice(None), *window)]
-        if settings.planes == "random":
-            planes = planes[draw_planes(len(planes), self.planes, rng)]
-        images = np.concatenate([planes, pair.stains[self.stain][window][None]])
-        mask = pair.labels[window] > 0
-        if turned:
-            images, mask = transformed(images, mask, crop, angle, zoom)
-        images[:-1] = vary_light(images[:-1], settings, rng)
-        if rng.random() < settings.turn:
-            quarters, flip = int(rng.integers(4)), slice(None, None, int(rng.choice([-1, 1])))
-            images = np.rot90(images, quarters, axes=(1, 2))[..., flip]
-            mask = np.rot90(mask, quarters)[..., flip]
-        tensor = torch.from_numpy(np.ascontiguousarray(images))
-        return tensor[:-1], tensor[-1:], torch.from_numpy(mask.astype(np.int64))
-
-    def _corner(
-        self, pair: Pair, centres: NDArray[np.float64], side: int, rng: np.random.Generator
-    ) -> NDArray[np.int64]:
-        limit = np.array(pair.labels.shape) - side
-        if len(centres) and rng.random() < self.centred:
-            centre = centres[rng.integers(len(centres))]
-            shift = rng.uniform(-self.augment.shift, self.augment.shift, 2) * self.crop
-            return np.clip(centre + shift - side / 2, 0, limit).astype(int)
-        return rng.integers(0, limit + 1)
-
-
-def _centres(labels: NDArray[np.uint32]) -> NDArray[np.float64]:
-    """Centres of gravity (n, 2) of the nuclei."""
-    numbers, index = np.unique(labels, return_inverse=True)
-    index = index.reshape(labels.shape)
-    area = np.bincount(index.ravel())
-    rows, columns = (
-        np.bincount(index.ravel(), np.broadcast_to(axis, labels.shape).ravel())
-        for axis in np.ogrid[: labels.shape[0], : labels.shape[1]]
+def _adapted(
+    stack: BrightfieldStack,
+    scaling: BackgroundScaling | RangeScaling,
+    pixel_size_um: float,
+    planes: int | None,
+    z_um: Sequence[float] | None,
+) -> tuple[BrightfieldStack, Adaptation, ModelSpec]:
+    """The stack by ascending height in memory, and how `staining` matches it to the model."""
+    check_shape(stack)
+    data, heights = np.asarray(stack.data), stack.z_um
+    if heights is not None:
+        order = np.argsort(heights, kind="stable")
+        data, heights = data[order], tuple(heights[index] for index in order)
+    wanted = len(data) if planes is None else planes
+    ranged = isinstance(scaling, RangeScaling)
+    if ranged and len(scaling.minimum) != wanted:  # type: ignore[union-attr]
+        raise InputError(
+            f"{stack.identity.name} would be read as {wanted} planes, but the ranges of the input "
+            f"are of {len(scaling.minimum)}: give as many, or scale by the background."  # type: ignore[union-attr]
+        )
+    by_height = z_um is not None and planes is not None
+    spec = ModelSpec.model_construct(
+        name="pairs",
+        pixel_size_um=pixel_size_um,
+        planes=wanted,
+        z_um=tuple(z_um) if by_height and z_um is not None else tuple(map(float, range(wanted))),
+        input=scaling,
+        training={},
+        simulated=False,
     )
-    return (np.stack([rows, columns], axis=1) / area[:, None])[numbers > 0]
+    taken = replace(stack, data=data, z_um=heights if by_height else None)
+    return taken, match_stack(taken, spec, focus="as-is"), spec
+
+
+def _check_image(name: str, stain: str, image: NDArray[Any], shape: tuple[int, ...]) -> None:
+    what = f"{name}: the true {stain} image"
+    if image.shape != shape:
+        raise InputError(
+            f"{what} has {_pixels(image.shape)} pixels, brightfield {_pixels(shape)}; a pair shows "
+            "one field on one grid: crop or export them alike."
+        )
+    if image.dtype.kind not in "uif":
+        raise InputError(f"{what} holds {image.dtype} values; expected intensities.")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise InputError(
+            f"{what} holds values that are not numbers (NaN or infinite); replace them."
+        )
+    if image.min() == image.max():
+        raise InputError(
+            f"{what} is constant (every value is {image.flat[0]:g}); expected a stain: export it "
+            "again or take the field away."
+        )
+
+
+def _check_labels(name: str, labels: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if labels.shape != shape:
+        raise InputError(
+            f"{name}: the labels have {_pixels(labels.shape)} pixels, brightfield "
+            f"{_pixels(shape)}; a pair shows one field on one grid: crop or export them alike."
+        )
+    if labels.dtype.kind not in "bui" or (labels.dtype.kind == "i" and labels.min() < 0):
+        raise InputError(
+            f"{name}: the labels are of type {labels.dtype} or negative; expected whole numbers, "
+            "0 for background and one for each nucleus."
+        )
+
+
+def _pixels(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _nearest(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.uint32]:
+    rows, columns = (
+        np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1)
+        for n, m in zip(shape, labels.shape, strict=True)
+    )
+    if labels.shape == shape:
+        return labels.astype(np.uint32)
+    return labels[rows[:, None], columns[None, :]].astype(np.uint32)
