@@ -6,7 +6,9 @@ import yaml
 
 import napari_fluorgen.training
 from napari_fluorgen.errors import ConfigError
+from napari_fluorgen.models.importing import REFERENCE_RANGES
 from napari_fluorgen.networks import Architecture
+from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.augment import AugmentSettings
 from napari_fluorgen.training.config import LossConfig, TrainingConfig, read_config
 from napari_fluorgen.training.course import Constant, OneCycle, WarmRestarts
@@ -36,6 +38,9 @@ def test_the_report_is_followed(magnification, epochs):
     folder = SHIPPED[0].parent
     config = read_config(folder / f"report-{magnification}.yaml")
     assert (config.data.crop, config.data.batch, config.seed) == (512, 4, 42)
+    ranges = [(config.outputs[s].minimum, config.outputs[s].maximum) for s in STAINS]
+    ranges += zip(config.input.minimum, config.input.maximum, strict=True)
+    assert ranges == list(REFERENCE_RANGES[magnification])
     nuclei, lipids, cytoplasm = (config.networks[s] for s in ("nuclei", "lipids", "cytoplasm"))
     assert nuclei.architecture.first_filters == 32
     for network in (lipids, cytoplasm):
@@ -71,6 +76,7 @@ def _write(tmp_path, settings):
         ({"outputs": {"nuclei": {"minimum": 0, "maximum": 1}}}, "must both name"),
         ({"z_um": [0, 1]}, "as many planes"),
         ({"precision": "float8"}, "precision"),
+        ({"input": {"kind": "range", "minimum": [0], "maximum": [1]}}, "for each of z_um"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path, settings, change, sentence):
@@ -122,6 +128,7 @@ def _lipids(settings, **values):
         ({"steps": 3, "loss": {"reconstruction": "l3"}}, r"networks\.lipids\.loss\.reconstruction"),
         ({"steps": 3, "loss": {"gradient": -1}}, r"networks\.lipids\.loss\.gradient"),
         ({"steps": 3, "loss": {"alpha_adv": 1}}, r"networks\.lipids\.loss\.alpha_adv"),
+        ({"steps": 3, "loss": {"alpha_lwm": 1}}, r"networks\.lipids: .*of the nuclei network only"),
         ({"steps": 3, "schedule": "cubic"}, r"networks\.lipids\.schedule"),
         ({"steps": 3, "epochs": 3}, r"networks\.lipids: .*give steps, epochs or phases"),
         ({}, r"networks\.lipids: .*give steps, epochs or phases"),

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_fluorgen.errors import ConfigError
-from napari_fluorgen.models import BackgroundScaling, NucleiSettings, StainRange
+from napari_fluorgen.models import InputScaling, NucleiSettings, StainRange
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.augment import AugmentSettings
 from napari_fluorgen.training.course import LossConfig, Phase, StainConfig
@@ -76,7 +76,7 @@ class TrainingConfig(_Section):
         default=False,
         description="Whether it is for any cells: others are suggested before such a model.",
     )
-    input: BackgroundScaling
+    input: InputScaling
     outputs: dict[str, StainRange]
     overlap_px: int = Field(ge=0)
     nuclei: NucleiSettings = NucleiSettings()
@@ -110,6 +110,8 @@ class TrainingConfig(_Section):
                     f"data.crop {self.data.crop} must be a multiple of "
                     f"{network.architecture.divisor}, the divisor of networks.{stain}"
                 )
+            if self.input.kind == "range" and len(self.input.minimum) != len(self.z_um):
+                raise ValueError("input must have a minimum and maximum for each of z_um")
             if network.architecture.in_channels != len(self.z_um):
                 raise ValueError(f"networks.{stain} must take as many planes as z_um has")
             if network.adversarial and self.data.crop < network.discriminator.smallest_crop:

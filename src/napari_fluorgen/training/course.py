@@ -172,6 +172,10 @@ class StainConfig(_Section):
             raise ValueError(f"with phases, {', '.join(sorted(single))} belong into each phase")
         if not self.phases and (self.steps is None) == (self.epochs is None):
             raise ValueError("give steps, epochs or phases")
+        if self.architecture.kind != "nuclei" and any(
+            phase.loss.alpha_segmentation or phase.loss.alpha_lwm for phase in self.course
+        ):
+            raise ValueError("alpha_segmentation and alpha_lwm are of the nuclei network only")
         return self
 
     @property

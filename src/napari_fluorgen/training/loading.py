@@ -81,8 +81,8 @@ def make_loaders(
     batch, workers = config.data_for(module.stain).batch, config.data.workers
     stretch = _Stretch(module, batch, config.validate_every)
     return (
-        DataLoader(_Samples(crops), batch, sampler=stretch, num_workers=workers),  # type: ignore[arg-type]
-        DataLoader(fields),  # type: ignore[arg-type]
+        DataLoader(_Samples(crops), batch, sampler=stretch, num_workers=workers),
+        DataLoader(fields),
     )
 
 
