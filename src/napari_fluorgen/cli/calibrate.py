@@ -15,7 +15,7 @@ def calibrate(
     pairs: Annotated[
         Path,
         typer.Option(
-            "--pairs", metavar="DIR", help="Plate folder with true stains and labels/*_nuclei.tif."
+            "--pairs", metavar="DIR", help="Folder of fields with nuclei labels or a true stain."
         ),
     ],
     folder: options.OutputFolder,
@@ -24,9 +24,11 @@ def calibrate(
 ) -> None:
     """Calibrate a model's confidence maps on fields that it was not trained on."""
     from napari_fluorgen.models import load_model
-    from napari_fluorgen.training.package import recalibrate
+    from napari_fluorgen.workflow.recalibration import recalibrate
 
-    path, meta = recalibrate(load_model(model), pairs, folder, overwrite=overwrite)
+    path, meta, notes = recalibrate(load_model(model), pairs, folder, overwrite=overwrite)
+    for note in notes:
+        output.warn(note)
     if json:
         output.finish(
             {"command": "calibrate", "status": "done", "output": str(path), "calibration": meta}

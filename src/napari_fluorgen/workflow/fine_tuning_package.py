@@ -165,6 +165,7 @@ def _finish_spec(request: FineTuneRequest, material: Material, run: Run) -> None
             f"({', '.join(run.trained)})",
             "nuclei": nuclei,
             "simulated": request.simulated or (start.simulated and bool(kept)),
+            "general": False,
         }
     )
 
