@@ -30,7 +30,9 @@ def row(field: SimulatedField) -> np.ndarray:
     """Three planes and the stains side by side, as RGB."""
     middle = len(field.z_um) // 2
     planes = [stretch(field.brightfield[middle + step]) for step in (-2, 0, 2)]
-    stains = [stretch(field.stains[name], 5) for name in ("cytoplasm", "lipids", "nuclei")]
+    # Lipids in the same counts everywhere, so that cells without droplets stay without green.
+    lipids = np.clip((field.stains["lipids"] - 150.0) / 2000, 0, 1) * 255
+    stains = [stretch(field.stains["cytoplasm"], 5), lipids, stretch(field.stains["nuclei"], 5)]
     weights = np.array([0.6, 1.0, 1.0])
     colour = (np.stack(stains, axis=-1) * weights).astype(np.uint8)
     return np.hstack([*(np.stack([plane] * 3, axis=-1) for plane in planes), colour])
