@@ -225,7 +225,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the real data sets")
     parser.add_argument("--output", type=Path, default=Path("runs/real-light"))
     parser.add_argument("--model", action="append", help="name or folder (default adipocyte-20x)")
-    parser.add_argument("--fields", nargs="+", default=list(FIELDS), choices=list(FIELDS))
+    parser.add_argument(
+        "--fields", nargs="*", default=list(FIELDS), help=f"some of {', '.join(FIELDS)}, or none"
+    )
     parser.add_argument("--fine-tune", action="store_true")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fine-tuning (default 10)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
