@@ -84,6 +84,7 @@ def test_nuclei_are_outlined_by_how_they_were_matched(folders) -> None:
     assert panels.whole
     predicted, true = (picture(panels.pictures[name]) for name in ("predicted", "true"))
     assert tuple(predicted[20, 25]) == tuple(true[20, 25]) == FOUND
+    assert tuple(predicted[19, 25]) == tuple(true[19, 25]) == FOUND  # on both sides of the rim
     assert tuple(predicted[20, 95]) == FALSE
     assert tuple(true[90, 25]) == MISSED
     assert (predicted[:, :, 0] == predicted[:, :, 1])[45:80].all()

@@ -203,9 +203,8 @@ def _draw_outlines(
         inside = labels[cut]
         numbers = np.unique(labels[labels > 0])
         right = np.isin(inside, numbers[matched])
-        outline = find_boundaries(inside, mode="thick")
-        levels[outline & right] = _LEVELS
-        levels[outline & ~right] = wrong
+        for chosen, level in ((right, _LEVELS), (~right, wrong)):
+            levels[find_boundaries(np.where(chosen, inside, 0), mode="thick")] = level
 
 
 def _ramp(*colours: RGB) -> list[RGB]:
