@@ -164,6 +164,12 @@ def test_a_network_may_have_crops_of_its_own(settings):
     assert config.data_for("lipids") == config.data
 
 
+def test_networks_agree_on_how_planes_are_drawn(tmp_path, settings):
+    settings["networks"]["nuclei"] |= {"augment": {"planes": "random"}}
+    with pytest.raises(ConfigError, match=r"augment\.planes must be the same"):
+        read_config(_write(tmp_path, settings))
+
+
 def test_lengths_are_said_in_words(settings):
     lipids = {"epochs": 200}, {"kind": "adversarial", "epochs": 1000}
     config = TrainingConfig.model_validate(_lipids(settings, phases=lipids))

@@ -102,7 +102,8 @@ def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(
         assert steps == list(range((stops[-1] - 1) // 2 * 2 + 1, 10))
 
 
-def test_a_killed_run_goes_on_from_a_whole_checkpoint(config, memory_pairs, tmp_path, settings):
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_a_whole_checkpoint(config, memory_pairs, tmp_path):
     """The process is killed hard, at whatever it does then."""
     script = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -169,7 +170,7 @@ def test_logs_are_written_for_people_and_for_tensorboard(config, memory_pairs, t
     options = {"pairs": memory_pairs, "stains": ["lipids"]}
     config = changed(config, validate_every=9)
     train_networks(config, tmp_path, **options)
-    folder = tmp_path / "lipids"
+    folder = tmp_path / "lipids" / "logs"
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {"pearson", "pixel_error"} <= set(rows[0])
@@ -283,6 +284,26 @@ def test_a_folder_that_cannot_be_written_is_named(config, memory_pairs, tmp_path
     (tmp_path / "runs").mkdir(mode=0o500)
     with pytest.raises(OutputError, match="not writable"):
         train_networks(config, tmp_path / "runs", pairs=memory_pairs)
+
+
+def test_planes_are_drawn_from_deeper_stacks(config, memory_pairs, tmp_path):
+    deep = {
+        part: [
+            replace(pair, planes=np.concatenate([pair.planes, pair.planes[:4]])) for pair in all_
+        ]
+        for part, all_ in memory_pairs.items()
+    }
+    values = config.model_dump()
+    values["data"]["augment"]["planes"] = "random"
+    states = []
+    train_networks(
+        TrainingConfig.model_validate(values),
+        tmp_path,
+        pairs=deep,
+        stains=["cytoplasm"],
+        progress=states.append,
+    )
+    assert np.isfinite(states[-1].validation["pearson"])
 
 
 def test_training_starts_from_a_package(config, memory_pairs, tmp_path):

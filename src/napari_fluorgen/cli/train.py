@@ -169,7 +169,12 @@ def _train_config(
         )
     with _bars() as (bar, show), stop_on_interrupt() as should_stop:
         networks = train_networks(
-            settings, work, resume=resume, progress=show, should_stop=should_stop
+            settings,
+            work,
+            resume=resume,
+            progress=show,
+            should_stop=should_stop,
+            on_note=bar.console.print,
         )
         bar.stop()
         path = write_package(settings, networks, package, overwrite=overwrite)

@@ -120,6 +120,8 @@ class TrainingConfig(_Section):
                     f"{network.discriminator.smallest_crop} for the discriminator of "
                     f"networks.{stain}"
                 )
+        if len({self.data_for(stain).augment.planes for stain in self.networks}) > 1:
+            raise ValueError("augment.planes must be the same for all networks")
         watched = self.early_stopping
         if watched is not None and watched.figure == "dice" and set(self.networks) != {"nuclei"}:
             raise ValueError("early_stopping.figure dice is a figure of the nuclei only")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ from napari_fluorgen.training.data import Crops, Pair, load_pairs
 from napari_fluorgen.training.loading import Fields, epochs_of, make_loaders, steps_per_epoch
 from napari_fluorgen.training.modules import StainModule
 from napari_fluorgen.training.start import starting_weights
+
+LOGS = "logs"
+"""Folder of a network's ``metrics.csv`` and TensorBoard files."""
+
+_log = logging.getLogger(__name__)
 
 # Devices and tips; the progress bar says what a user needs.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -111,6 +117,7 @@ def train_networks(
     pairs: Mapping[str, list[Pair]] | None = None,
     stains: Sequence[str] = STAINS,
     watch: Watch | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> dict[str, torch.nn.Module]:
     """Train the networks of a configuration, one after another.
 
@@ -135,6 +142,9 @@ def train_networks(
         Which of the networks of `config` to train.
     watch : callable, optional
         Sees the network after each validation: to keep the best, or to show what it does.
+    on_note : callable, optional
+        Gets each sentence on what was assumed or found in the pairs of folders; they are logged
+        where it is not given.
 
     Returns
     -------
@@ -154,14 +164,15 @@ def train_networks(
         If `should_stop` said so; checkpoints stay.
     """
     folder = Path(folder)
-    chosen = [stain for stain in STAINS if stain in stains and stain in config.networks]
+    chosen: list[str] = [stain for stain in STAINS if stain in stains and stain in config.networks]
     start = starting_weights(config, chosen)
-    pairs = _read_pairs(config) if pairs is None else pairs
+    pairs = _read_pairs(config, on_note or _log.warning) if pairs is None else pairs
     if not resume:  # else a later resume would take what an older run left for finished
         for stain in chosen:
             for name in (LAST, BEST):
                 (folder / stain / name).unlink(missing_ok=True)
-    networks = {}
+            shutil.rmtree(folder / stain / LOGS, ignore_errors=True)
+    networks: dict[str, torch.nn.Module] = {}
     rank = 0
     for stain in chosen:
         seed_everything(config.seed, verbose=False)
@@ -173,14 +184,29 @@ def train_networks(
     return networks
 
 
-def _read_pairs(config: TrainingConfig) -> dict[str, list[Pair]]:
-    def load(path: Path) -> list[Pair]:
-        planes = len(config.z_um)
-        return load_pairs(path, config.input, config.outputs, config.pixel_size_um, planes)
+def _read_pairs(config: TrainingConfig, on_note: Callable[[str], None]) -> dict[str, list[Pair]]:
+    data = config.data
+    varied = any(config.data_for(stain).augment.planes == "random" for stain in config.networks)
 
-    if config.data.calibration is not None:
-        load(config.data.calibration)  # read at the end: say now what is wrong with it
-    return {"train": load(config.data.train), "validation": load(config.data.validation)}
+    def load(path: Path, planes: int | None) -> list[Pair]:
+        return load_pairs(
+            path,
+            config.input,
+            config.outputs,
+            config.pixel_size_um,
+            planes,
+            z_um=config.z_um,
+            registration=data.registration,
+            cache=data.cache,
+            on_note=on_note,
+        )
+
+    if data.calibration is not None:
+        load(data.calibration, len(config.z_um))  # used at the end: say now what is wrong with it
+    return {
+        "train": load(data.train, None if varied else len(config.z_um)),
+        "validation": load(data.validation, len(config.z_um)),
+    }
 
 
 def _train_one(
@@ -241,9 +267,11 @@ def _trainer(
     version: str,
     callbacks: list[Callback],
 ) -> Trainer:
-    loggers: list[Logger] = [CSVLogger(folder, name="", version=version)]
+    loggers: list[Logger] = [CSVLogger(folder, name=LOGS, version=version)]
     if importlib.util.find_spec("tensorboard") is not None:
-        loggers.append(TensorBoardLogger(folder, name="", version=version, default_hp_metric=False))
+        loggers.append(
+            TensorBoardLogger(folder, name=LOGS, version=version, default_hp_metric=False)
+        )
     strategy = config.strategy
     if strategy in ("auto", "ddp") and config.devices > 1:
         # The discriminator has no part in a pretraining phase.
