@@ -63,7 +63,7 @@ def image_planes(
     slice_um: float,
     focus_um: list[float],
     optics: Optics,
-    points_at_once: int = 5,
+    points_at_once: int | None = None,
     illumination: Illumination | None = None,
 ) -> Tensor:
     """Image a volume at several heights of focus.
@@ -79,8 +79,9 @@ def image_planes(
         (an inverted microscope), so it meets the highest slice first.
     optics : Optics
         The microscope.
-    points_at_once : int
-        Condenser points in memory at the same time.
+    points_at_once : int, optional
+        Condenser points in memory at the same time. By default one on the CPU, whose caches
+        hold one wave (at 40x that takes half the time of five), and 16 on a GPU.
     illumination : Illumination, optional
         Points of the condenser and phase ring instead of those of a full, centred condenser.
 
@@ -91,6 +92,8 @@ def image_planes(
         specimen that is periodic.
     """
     device = index_step.device
+    if points_at_once is None:
+        points_at_once = 1 if device.type == "cpu" else 16
     _, height, width = index_step.shape
     # Above the highest cell the wave is still flat, so propagation would change nothing.
     occupied = torch.nonzero(index_step.flatten(1).abs().amax(1))

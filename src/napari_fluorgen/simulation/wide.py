@@ -47,9 +47,8 @@ def simulate_wide_field(
         if rng.uniform() < preset.optics.upright:
             volume = volume.flip(0)
         light = image_planes(
-            volume, WIDE_SLICE_UM, [middle + z for z in heights], optics,
-            points_at_once=1 if device.type == "cpu" else 16, illumination=illumination,
-        )[:, crop[0], crop[1]]  # fmt: skip
+            volume, WIDE_SLICE_UM, [middle + z for z in heights], optics, illumination=illumination
+        )[:, crop[0], crop[1]]
         brightfield = expose(light, preset.camera, rng)
         blur = rng.uniform(*preset.optics.fluorescence_blur)
         stains = stain_counts(scene, CameraPreset(), blur / pixel, 6.0 / pixel, rng)
