@@ -238,8 +238,9 @@ def main() -> None:
 
     results: dict[str, Any] = {}
     real = {name: FIELDS[name](options.data) for name in options.fields}
-    print("| field, model, order of planes | " + " | ".join(HEADS) + " | found / true |")
-    print("| --- |" + " --- |" * (len(HEADS) + 1))
+    if real:
+        print("| field, model, order of planes | " + " | ".join(HEADS) + " | found / true |")
+        print("| --- |" + " --- |" * (len(HEADS) + 1))
     models = options.model or ["adipocyte-20x"]
     for model_name in models:
         label, model = Path(model_name).name, fluorgen.load_model(model_name)
