@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from napari_fluorgen.errors import (
     ModelError,
     OutputError,
 )
-from napari_fluorgen.models import list_models, load_model
+from napari_fluorgen.models import ModelSpec, list_models, load_model, save_package
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.workflow.fine_tuning import FineTuneRequest, fine_tune
 
@@ -245,6 +247,36 @@ def test_what_is_asked_for_must_be_there(request_, five, tmp_path):
     (tmp_path / "own" / "letter.txt").write_text("dear")
     with pytest.raises(OutputError, match="other files"):
         fine_tune(request_(overwrite=True), pairs=five)
+
+
+def test_a_start_that_scales_by_fixed_ranges_works_as_well(request_, five, model, tmp_path):
+    ranges = {"kind": "range", "minimum": [2000.0] * 7, "maximum": [4000.0] * 7}
+    record = model.spec.model_dump() | {"name": "fixed", "input": ranges, "simulated": False}
+    start = save_package(
+        tmp_path / "fixed",
+        ModelSpec.model_validate(record),
+        model.networks(),
+        test_input=model.test_tensors()[0],
+        card="Fixed ranges.\n",
+    )
+    lipids = [only(stack, "lipids") for stack in five]
+    result = fine_tune(request_(init=str(start), steps=2, overwrite=True), pairs=lipids)
+    tuned = load_model(result.path)
+    assert tuned.spec.input.kind == "range"
+    assert tuned.spec.training["focus_order"] == 0
+    assert tuned.calibration is None  # the start has none, and lipids cannot give one
+    assert "not calibrated" in tuned.card
+    assert not result.after.f1
+
+
+def test_a_machine_that_cannot_train_is_said_before_the_pairs_are_read(request_, five, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**6))
+    with pytest.raises(OutputError, match="GB free"):
+        fine_tune(request_(), pairs=five)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    with pytest.raises(ConfigError, match=r"pip install 'napari-fluorgen\[train\]'"):
+        fine_tune(request_(), pairs=five)
 
 
 @pytest.mark.parametrize(

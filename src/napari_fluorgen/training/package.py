@@ -15,10 +15,13 @@ from torch import nn
 
 from napari_fluorgen.confidence import calibrate
 from napari_fluorgen.models import ModelSpec, save_package
+from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.config import TrainingConfig
 from napari_fluorgen.training.data import Pair, load_pairs
+from napari_fluorgen.training.pairs import find_pairs
 
 _TEST_SIZE = 128
+_SMALLEST_WINDOW = 0.3  # of a stack, that `augment.draw_planes` draws from
 CALIBRATED = (
     "Confidence maps are calibrated on fields that were used for nothing else; their "
     "guarantee holds for fields like these only."
@@ -51,13 +54,27 @@ def write_package(
     Path
         The package's folder.
     """
-    scale = config.input, config.outputs, config.pixel_size_um, len(config.z_um)
-    validation = load_pairs(config.data.validation, *scale)
+    divisor = max(network.architecture.divisor for network in config.networks.values())
+
+    def load(pairs: Path) -> list[Pair]:
+        return load_pairs(
+            pairs,
+            config.input,
+            config.outputs,
+            config.pixel_size_um,
+            len(config.z_um),
+            z_um=config.z_um,
+            registration=config.data.registration,
+            cache=config.data.cache,
+        )
+
+    validation = load(config.data.validation)
     calibration = None
-    if config.data.calibration is not None:
-        pairs = load_pairs(config.data.calibration, *scale)
-        calibration = calibrate(nuclei_probabilities(networks["nuclei"], pairs)).to_arrays()
-    correlations = correlation(networks, validation)
+    if config.data.calibration is not None and "nuclei" in networks:
+        pairs = load(config.data.calibration)
+        probabilities = nuclei_probabilities(networks["nuclei"], pairs, divisor)
+        calibration = calibrate(probabilities).to_arrays()
+    correlations = correlation(networks, validation, divisor)
     spec = ModelSpec(
         name=config.name,
         version=config.version,
@@ -69,7 +86,7 @@ def write_package(
         input=config.input,
         outputs=config.outputs,
         overlap_px=config.overlap_px,
-        divisor=max(network.architecture.divisor for network in config.networks.values()),
+        divisor=divisor,
         nuclei=config.nuclei,
         architectures={stain: network.architecture for stain, network in config.networks.items()},
         training={
@@ -80,7 +97,8 @@ def write_package(
                 "napari-fluorgen": version("napari-fluorgen"),
                 "torch": str(torch.__version__),
             },
-        },
+        }
+        | _plane_range(config),
         simulated=config.simulated,
         general=config.general,
     )
@@ -97,31 +115,44 @@ def write_package(
     )
 
 
+def _plane_range(config: TrainingConfig) -> dict[str, Any]:
+    """Spans of planes that networks saw which learned from random planes of deeper stacks."""
+    if all(config.data_for(s).augment.planes != "random" for s in config.networks):
+        return {}
+    stack, _ = find_pairs(config.data.train)[0].open()
+    if stack.z_um is None:
+        return {}
+    span = float(np.ptp(stack.z_um))
+    return {"plane_range_um": [round(_SMALLEST_WINDOW * span, 3), round(span, 3)]}
+
+
 def nuclei_probabilities(
-    network: nn.Module, pairs: list[Pair]
+    network: nn.Module, pairs: list[Pair], divisor: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Yield the nuclei probability (Y, X) of each field and its true mask."""
     for pair in pairs:
-        logits = _predict(network, pair.planes)[1]
+        logits = _predict(network, pair.planes, divisor)[1]
         yield logits.softmax(0)[1].numpy(), pair.labels > 0
 
 
-def correlation(networks: Mapping[str, nn.Module], pairs: list[Pair]) -> dict[str, float]:
-    """Mean Pearson correlation of each stain over fields."""
+def correlation(
+    networks: Mapping[str, nn.Module], pairs: list[Pair], divisor: int
+) -> dict[str, float]:
+    """Mean Pearson correlation of each stain over the fields that have it."""
     means = {}
     for stain, network in networks.items():
         values = []
-        for pair in pairs:
-            predicted = _predict(network, pair.planes)[0][0].numpy()
+        for pair in (pair for pair in pairs if stain in pair.stains):
+            predicted = _predict(network, pair.planes, divisor)[0][0].numpy()
             values.append(np.corrcoef(predicted.ravel(), pair.stains[stain].ravel())[0, 1])
         means[stain] = round(float(np.mean(values)), 4)
     return means
 
 
-def _predict(network: nn.Module, planes: NDArray[np.float32]) -> list[torch.Tensor]:
+def _predict(network: nn.Module, planes: NDArray[np.float32], divisor: int) -> list[torch.Tensor]:
     """Outputs of a network on a whole field, each (channels, Y, X)."""
     _, height, width = planes.shape
-    padding = ((0, 0), (0, -height % 32), (0, -width % 32))
+    padding = ((0, 0), (0, -height % divisor), (0, -width % divisor))
     padded = torch.from_numpy(np.pad(planes, padding, mode="reflect"))[None]
     device = next(network.parameters()).device
     with torch.inference_mode():
@@ -146,6 +177,13 @@ def model_card(
         else "Check its results against a real stain of your own cells before you rely on them."
     )
     confidence = UNCALIBRATED if calibration is None else CALIBRATED
+    scaling = (
+        "divided by their own background"
+        if config.input.kind == "background"
+        else "scaled by fixed ranges of camera counts"
+    )
+    stains = [stain for stain in STAINS if stain in config.networks]
+    probability = ", and the probability of nucleus" if "nuclei" in stains else ""
     return f"""Trained on {data}: {config.description}.
 
 # {config.name} {config.version}
@@ -153,8 +191,8 @@ def model_card(
 {warning}
 
 - Input: {len(config.z_um)} brightfield planes at {", ".join(f"{z:g}" for z in config.z_um)} µm
-  around focus, {config.pixel_size_um:g} µm a pixel, divided by their own background.
-- Output: nuclei, lipids and cytoplasm in camera counts, and the probability of nucleus.
+  around focus, {config.pixel_size_um:g} µm a pixel, {scaling}.
+- Output: {", ".join(stains)} in camera counts{probability}.
 - Training: {parameters}; configuration in `rdf.yaml` under `config.fluorgen.training`.
 - {confidence}
 

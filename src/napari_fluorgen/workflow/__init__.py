@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from napari_fluorgen.workflow.demo import DemoResult, run_demo
     from napari_fluorgen.workflow.estimate import estimate_field
     from napari_fluorgen.workflow.field import drain, stain, stain_field
+    from napari_fluorgen.workflow.fine_tuning import fine_tune
+    from napari_fluorgen.workflow.fine_tuning_request import (
+        FineTuneRequest,
+        FineTuneResult,
+        FineTuneScores,
+    )
+    from napari_fluorgen.workflow.recalibration import recalibrate
     from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
 
 _HOME_OF = {
@@ -30,6 +37,11 @@ _HOME_OF = {
     "drain": "field",
     "stain": "field",
     "stain_field": "field",
+    "FineTuneRequest": "fine_tuning_request",
+    "FineTuneResult": "fine_tuning_request",
+    "FineTuneScores": "fine_tuning_request",
+    "fine_tune": "fine_tuning",
+    "recalibrate": "recalibration",
     "DEFAULT_MODEL": "request",
     "StainRequest": "request",
 }
@@ -43,10 +55,15 @@ __all__ = [
     "FieldSkipped",
     "FieldStarted",
     "FieldWritten",
+    "FineTuneRequest",
+    "FineTuneResult",
+    "FineTuneScores",
     "Stage",
     "StainRequest",
     "drain",
     "estimate_field",
+    "fine_tune",
+    "recalibrate",
     "run_demo",
     "stain",
     "stain_batch",

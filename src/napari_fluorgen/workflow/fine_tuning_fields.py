@@ -14,6 +14,8 @@ from napari_fluorgen.errors import InputError, ModelError
 from napari_fluorgen.models import ModelSpec, NucleiSettings, StainRange
 from napari_fluorgen.stack import STAINS, BrightfieldStack
 from napari_fluorgen.staining import focus, match_stack, resample
+from napari_fluorgen.staining.adapt import check_shape
+from napari_fluorgen.staining.devices import available_memory
 from napari_fluorgen.staining.source import TileSource
 from napari_fluorgen.workflow.fine_tuning_split import Block
 
@@ -84,6 +86,29 @@ def stacks_of_folder(folder: str | Path, notes: list[str]) -> list[BrightfieldSt
     return stacks
 
 
+def check_memory(stacks: Sequence[BrightfieldStack], start: ModelSpec) -> None:
+    """Refuse more pairs than the main memory holds: they are kept there while training.
+
+    Raises
+    ------
+    InputError
+        Naming what is needed and what is free, or a stack that is none.
+    """
+    needed = 0.0
+    for stack in stacks:
+        check_shape(stack)
+        size = stack.pixel_size_um or (start.pixel_size_um, start.pixel_size_um)
+        zoom = size[0] * size[1] / start.pixel_size_um**2
+        images = start.planes + 2 * len(stack.truth) + 1
+        needed += 4 * images * zoom * stack.shape[1] * stack.shape[2]
+    free = available_memory()
+    if free is not None and needed > 0.8 * free:
+        raise InputError(
+            f"{len(stacks)} fields need about {needed / 1e9:.1f} GB of memory for training and "
+            f"{free / 1e9:.1f} GB are free: give fewer or smaller fields."
+        )
+
+
 def spec_for(start: ModelSpec, stacks: Sequence[BrightfieldStack], notes: list[str]) -> ModelSpec:
     """Describe how the new model will read stacks such as these.
 
@@ -110,7 +135,7 @@ def spec_for(start: ModelSpec, stacks: Sequence[BrightfieldStack], notes: list[s
     training: dict[str, Any] = {"focus_order": order_of_pairs(start, stacks)}
     if "plane_range_um" in start.training:
         training["plane_range_um"] = start.training["plane_range_um"]
-    spec = start.model_copy(update={"training": training})
+    spec = start.model_copy(update={"training": training, "simulated": False})
     spans = [float(np.ptp(stack.z_um)) for stack in stacks if stack.z_um is not None]
     spans = [span for span in spans if span > 0]
     if not spans or not any(_uneven(stack, spec) for stack in stacks):
@@ -181,8 +206,12 @@ def read_field(
     whole = slice(0, shape[0]), slice(0, shape[1])
     planes = TileSource(stack, spec, adaptation).read(*whole)[0]
     usual = match_stack(stack, start)
-    same = usual.plane_indices == adaptation.plane_indices
-    first = planes if same else TileSource(stack, start, usual).read(*whole)[0]
+    if usual.plane_indices == adaptation.plane_indices:
+        first = planes
+    elif usual.plane_indices == adaptation.plane_indices[::-1] and start.input.kind == "background":
+        first = planes[::-1]
+    else:
+        first = TileSource(stack, start, usual).read(*whole)[0]
     truth = {name: _checked(stack, name) for name in (*STAINS, LABELS) if name in stack.truth}
     labels = truth.pop(LABELS, None)
     if labels is None and "nuclei" in truth:
@@ -217,11 +246,13 @@ def register_fields(
     """
     from napari_fluorgen.training.registration import register
 
-    done: dict[str, TunedField] = {}
+    done = {field.name: field for field in fields}
     for stains in {tuple(field.stains) for field in fields}:
         own = [field for field in fields if tuple(field.stains) == stains]
         moved = register([_pair_of(field) for field in own], pixel_size_um, registration,
                          notes.append)  # fmt: skip
+        if registration != "correct":
+            continue
         for field, pair in zip(own, moved, strict=True):
             count = len(field.planes)
             scale = _scales(field)

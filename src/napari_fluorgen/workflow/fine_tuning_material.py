@@ -16,6 +16,7 @@ from napari_fluorgen.staining.focus import SIMULATED_ORDER
 from napari_fluorgen.training.planes import reverse_planes
 from napari_fluorgen.workflow.fine_tuning_fields import (
     TunedField,
+    check_memory,
     nuclei_settings,
     range_of,
     read_field,
@@ -134,6 +135,7 @@ def prepare(
     ModelError
         The start has not a stain that is asked for, or its pixels are too far from the pairs'.
     """
+    check_memory(stacks, start.spec)
     spec = spec_for(start.spec, stacks, notes)
     said: list[str] = []
     fields = [read_field(stack, spec, start.spec, said) for stack in stacks]

@@ -54,7 +54,8 @@ def predict(
 
     def run(tile: Any) -> Maps:
         rows, columns = mirrored(tile.outer[0], height), mirrored(tile.outer[1], width)
-        block = torch.from_numpy(planes[:, rows[:, None], columns[None, :]])[None]
+        tile_planes = np.ascontiguousarray(planes[:, rows[:, None], columns[None, :]])
+        block = torch.from_numpy(tile_planes)[None]
         found: Maps = {}
         for stain, network in networks.items():
             output = network(block.to(next(network.parameters()).device))

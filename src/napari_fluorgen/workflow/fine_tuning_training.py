@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -18,7 +19,7 @@ from torch import nn
 
 from napari_fluorgen.errors import Cancelled, ConfigError
 from napari_fluorgen.io.atomic import atomic_path
-from napari_fluorgen.models import BackgroundScaling, Model, ModelSpec, StainRange
+from napari_fluorgen.models import Model, ModelSpec, StainRange
 from napari_fluorgen.training.augment import AugmentSettings
 from napari_fluorgen.training.config import DataConfig, LossConfig, StainConfig, TrainingConfig
 from napari_fluorgen.training.data import Pair
@@ -115,7 +116,7 @@ class Course:
 
     def config(self, stain: str, steps: int) -> TrainingConfig:
         """Return the configuration of one network."""
-        spec, relative = self.spec, isinstance(self.spec.input, BackgroundScaling)
+        spec, relative = self.spec, self.spec.input.kind == "background"
         source = Path(self.request.pairs or "layers")
         return TrainingConfig(
             name=spec.name,
@@ -124,8 +125,7 @@ class Course:
             pixel_size_um=spec.pixel_size_um,
             z_um=spec.z_um,
             simulated=spec.simulated,
-            # The pairs are scaled already, by whichever kind the start has.
-            input=spec.input if isinstance(spec.input, BackgroundScaling) else BackgroundScaling(),
+            input=spec.input,
             outputs={stain: spec.outputs[stain]},
             overlap_px=spec.overlap_px,
             nuclei=spec.nuclei,
@@ -192,6 +192,7 @@ class Course:
             pairs=pairs,
             stains=(stain,),
         )
+        shutil.rmtree(self.work / "timing", ignore_errors=True)
         validation = time.monotonic() - moments[-1]
         step = (moments[-1] - moments[_WARM_STEPS - 1]) / _TIMED_STEPS
         left = ends - time.monotonic() - _VALIDATIONS * validation
@@ -298,9 +299,9 @@ def as_pair(part: TunedField, counts: StainRange, stain: str, reverse: bool) -> 
     if labels is None:
         labels = np.zeros(part.planes.shape[1:], np.uint32)
     return Pair(
-        planes=np.ascontiguousarray(part.planes[::-1] if reverse else part.planes),
+        planes=part.planes[::-1] if reverse else part.planes,
         stains={stain: counts.from_counts(part.stains[stain])},
-        labels=np.ascontiguousarray(labels),
+        labels=labels,
         name=part.name,
     )
 
