@@ -22,10 +22,10 @@ DROPLET_UM = (1.0, 16.0)
 """Smallest and largest diameter of a lipid droplet."""
 HOLE_UM = (1.0, 3.0)
 """Smallest and largest diameter of a hole in a droplet."""
-HOLE_DEPTH = 0.1
-"""Least depth of a hole, as a part of the range of the image: noise is shallower."""
-DEFECT_UM2 = 0.3
-"""Least defect signal of a defective droplet: depth (0 to 1) summed over square micrometres."""
+HOLE_DEPTH = 0.05
+"""Least depth that a hole loses from one radius to the next, as a part of the image's range."""
+DEFECT_UM2 = 0.15
+"""Least defect signal of a defective droplet: that depth summed over square micrometres."""
 
 _SHAPES = ("Area", "Compactness", "FormFactor", "MeanRadius", "Perimeter", "Solidity")
 _INTENSITIES = ("IntegratedIntensity", "MeanIntensity", "StdIntensity")
@@ -116,9 +116,8 @@ def challenge_style_pipeline(
             "Bodipy",
             "lipid_droplets",
             diameters(DROPLET_UM),
-            "Lipid droplets.",
+            "Lipid droplets, parted by shape: a hole or noise would part them by intensity.",
             threshold(1.0, 1.0),
-            by="Intensity",
         ),
         _without_edge("lipid_droplets", "Lipids_no_edge"),
         *_defects(diameters(HOLE_UM)),

@@ -122,11 +122,10 @@ def primary_objects(
     note: str,
     limits: Settings,
     *,
-    by: str = "Shape",
     smoothing: int | None = None,
     distance: float | None = None,
 ) -> Module:
-    """Find objects of a diameter of `pixels`; touching ones are parted by shape or intensity."""
+    """Find objects of a diameter of `pixels`; touching ones are parted by shape."""
     return (
         "IdentifyPrimaryObjects",
         15,
@@ -137,8 +136,8 @@ def primary_objects(
             ("Typical diameter of objects, in pixel units (Min,Max)", f"{pixels[0]},{pixels[1]}"),
             ("Discard objects outside the diameter range?", "Yes"),
             ("Discard objects touching the border of the image?", "No"),
-            ("Method to distinguish clumped objects", by),
-            ("Method to draw dividing lines between clumped objects", by),
+            ("Method to distinguish clumped objects", "Shape"),
+            ("Method to draw dividing lines between clumped objects", "Shape"),
             ("Size of smoothing filter", smoothing or 10),
             (
                 "Suppress local maxima that are closer than this minimum allowed distance",
