@@ -84,6 +84,8 @@ def test_nearest_model_by_ratio():
     sizes = {"20x": 0.325, "60x": 0.108}
     assert words.nearest_model(sizes, (0.2, 0.2)) == "20x"
     assert words.nearest_model(sizes, (0.15, 0.15)) == "60x"
+    assert words.nearest_model({"a": 0.3, "b": 0.3}, (0.3, 0.3), "b") == "b"
+    assert words.nearest_model({"a": 0.3, "b": 0.1}, (0.3, 0.3), "b") == "a"
     assert words.nearest_model(sizes, None) is None
     assert words.nearest_model({}, (0.3, 0.3)) is None
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+
+import numpy as np
 import pytest
 
 from napari_fluorgen.widgets.docks import common
@@ -11,9 +15,10 @@ from napari_fluorgen.widgets.presenters.layers import stack_layers
 from napari_fluorgen.widgets.train import report
 from napari_fluorgen.widgets.train.dock import TrainDock
 
+from ..conftest import MODEL, make_planes  # noqa: TID252 - the plate and the model of all docks
+
 WAIT = 120_000
 SCROLL_BAR = 24
-MODEL = "tiny-20x"
 
 
 @pytest.fixture
@@ -134,3 +139,109 @@ def test_installed_models_are_listed_at_once(viewer, qtbot, dock, models, monkey
     installed.changed.emit()
     qtbot.waitUntil(lambda: stain.controls.models.count() == before - 1, timeout=WAIT)
     qtbot.waitUntil(lambda: dock.controls.models.findData(MODEL) < 0, timeout=WAIT)
+
+
+@pytest.fixture
+def install_folder(model_folder, tmp_path, monkeypatch):
+    """Take new models into a folder of their own; the tiny one is found there, too."""
+    folder = tmp_path / "models"
+    shutil.copytree(model_folder, folder)
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def learning(viewer, qtbot, install_folder, result):
+    """A dock with one pair of loaded layers, nuclei labels among them."""
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
+    grid = {"scale": (0.325, 0.325), "units": ("micrometer",) * 2}
+    viewer.add_image(
+        make_planes(5), name="mine", scale=(2, 0.325, 0.325), units=("micrometer",) * 3
+    )
+    for stain, image in result.images.items():
+        viewer.add_image(image, name=f"my {stain}", **grid)
+    viewer.add_labels(result.nuclei_labels.astype(np.int32), name="true nuclei outlines", **grid)
+    common.choose(dock.controls.models, MODEL)
+    dock.controls.steps.setValue(3)
+    return dock
+
+
+def test_layers_become_a_model_in_the_list(viewer, qtbot, learning, install_folder):
+    stain = StainDock(viewer)
+    qtbot.addWidget(stain)
+    assert dock_says(learning.found) == (
+        "1 field · 7 planes · 0.325 µm/px · true nuclei, lipids, cytoplasm and nuclei labels"
+    )
+    seen = notifications()
+    learning.controls.name.setText("mine")
+    learning.button.click()
+    assert learning.progress.isVisibleTo(learning)
+    assert not learning.button.isVisibleTo(learning)
+    assert not learning.controls.isVisibleTo(learning)
+    assert "'mine' learns from these pairs" in dock_says(learning.progress.title)
+    qtbot.waitUntil(lambda: not learning.running, timeout=WAIT)
+    assert seen == []
+    assert dock_says(learning.done).startswith("Learned for")
+    assert (install_folder / "mine" / "rdf.yaml").is_file()
+    assert [curve.stain for curve in learning.progress.curve.curves] == [
+        "nuclei",
+        "lipids",
+        "cytoplasm",
+    ]
+    assert not learning.progress.preview.picture.pixmap().isNull()
+    assert learning.figures.rows.rowCount() > 6
+    qtbot.waitUntil(lambda: stain.controls.models.findData("mine") >= 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: learning.controls.models.findData("mine") >= 0, timeout=WAIT)
+    assert learning.controls.name.text() == "mine-2"
+    assert learning.controls.model == MODEL, "the new model does not take the old one's place"
+    assert stain.controls.model == MODEL
+    learning.controls.name.setText("mine")
+    learning.start()
+    assert "installed already" in seen[-1]
+
+
+def test_cancel_keeps_the_best_and_a_second_click_nothing(qtbot, learning, install_folder):
+    learning.controls.steps.setValue(100_000)
+    learning.start()
+    qtbot.waitUntil(lambda: bool(learning.progress.curve.curves), timeout=WAIT)
+    learning.progress.cancel.click()
+    assert learning.progress.cancel.text() == "Discard"
+    learning.progress.cancel.click()
+    qtbot.waitUntil(lambda: not learning.running, timeout=WAIT)
+    assert dock_says(learning.done) == "Stopped; nothing was kept."
+    assert [path.name for path in install_folder.iterdir()] == [MODEL]
+    assert learning.button.isEnabled()
+    assert learning.controls.isVisibleTo(learning)
+
+
+def test_closing_the_dock_stops_the_training(qtbot, learning, viewer):
+    learning.controls.steps.setValue(100_000)
+    learning.start()
+    qtbot.waitUntil(lambda: bool(learning.progress.curve.curves), timeout=WAIT)
+    worker = learning.job._worker
+    with qtbot.waitSignal(worker.finished, timeout=WAIT):
+        learning.deleteLater()
+
+    def over():
+        return not any(x.name == "fluorgen-train" for x in threading.enumerate())
+
+    qtbot.waitUntil(over, timeout=WAIT)
+
+
+def test_trouble_in_the_pairs_is_one_sentence(qtbot, learning, viewer):
+    seen = notifications()
+    viewer.layers["my lipids"].data = np.full((96, 128), 7, np.uint16)
+    learning.start()
+    qtbot.waitUntil(lambda: not learning.running, timeout=WAIT)
+    assert len(seen) == 1
+    assert "constant" in seen[0]
+    assert "\n" not in seen[0]
+    assert learning.button.isEnabled()
+    assert not learning.progress.isVisibleTo(learning)
+
+
+def dock_says(label):
+    """Return a paragraph without the places where it may wrap."""
+    return label.text().replace("\u200b", "")

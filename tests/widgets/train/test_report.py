@@ -6,7 +6,11 @@ import pytest
 
 from napari_fluorgen.errors import ConfigError, InputError
 from napari_fluorgen.widgets.train import report
-from napari_fluorgen.workflow.fine_tuning_request import FineTuneResult, FineTuneScores
+from napari_fluorgen.workflow.fine_tuning_request import (
+    FineTuneRequest,
+    FineTuneResult,
+    FineTuneScores,
+)
 
 BEFORE = FineTuneScores(
     {"nuclei": 0.7, "lipids": 0.95}, {"nuclei": 1.2, "lipids": 0.3}, {0.5: 0.66, 0.7: 0.4}
@@ -61,9 +65,20 @@ def test_done_texts():
     assert report.held_out_text(result().fields).startswith("Measured on 1 held-out part ")
 
 
+def test_what_runs_is_said():
+    request = FineTuneRequest.build(name="mine", init="a", minutes=10, install=True)
+    assert report.running_text(request).endswith("starting from a: about 10 min.")
+    request = FineTuneRequest.build(name="mine", steps=5, install=True)
+    assert report.running_text(request).endswith(": 5 steps a stain.")
+
+
 def test_names():
     assert report.free_name("adipocyte-20x", ()) == "adipocyte-20x-tuned"
     assert report.free_name("a-tuned", {"a-tuned"}) == "a-tuned-2"
+    assert report.numbered("mine", {"mine", "mine-2"}) == "mine-3"
+    assert report.numbered("mine-2", {"mine", "mine-2"}) == "mine-3"
+    assert report.numbered("cells-60", {"cells-60"}) == "cells-60-2"
+    assert report.numbered("mine", ()) == "mine"
     assert report.check_name(" mine ", {"other"}) == "mine"
     for name in ("", "  ", "other"):
         with pytest.raises(ConfigError, match="under 'Name'"):

@@ -93,7 +93,8 @@ class StainControls(QWidget):
     def suggest(self, pixel_size_um: tuple[float, float] | None) -> None:
         """Choose the model that suits a pixel size, unless the user has chosen one."""
         if self._suggest and self.models.count():
-            common.choose(self.models, words.nearest_model(self._pixel_sizes, pixel_size_um))
+            nearest = words.nearest_model(self._pixel_sizes, pixel_size_um, self.model)
+            common.choose(self.models, nearest)
 
     def request(self) -> Any:
         """Build the frozen request that the settings stand for.

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget as Widget
 
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.presenters.staining import nearest_model
-from napari_fluorgen.widgets.train.report import check_name, free_name
+from napari_fluorgen.widgets.train.report import check_name, free_name, numbered
 
 MINUTES = 10
 
@@ -28,7 +28,9 @@ class TrainControls(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._pixel_sizes: dict[str, float] = {}
+        self._taken: set[str] = set()
         self._suggest = True
+        self._suggested = ""  # name of the new model as long as the user gives no other
         self.models = common.combo(
             "The model that goes on learning; suggested by the pixel size of the pairs"
         )
@@ -55,6 +57,8 @@ class TrainControls(Widget):
             "Off: a shift between brightfield and stains is only reported. On: stains are moved by "
             "the whole pixels that are found"
         )
+        self.simulated = QCheckBox("The pairs are simulated")
+        self.simulated.setToolTip("The card of the new model and its results will say so")
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setValue(42)
@@ -80,6 +84,7 @@ class TrainControls(Widget):
         self.advanced.rows.addRow("Steps", self.steps)
         self.advanced.rows.addRow("Seed", self.seed)
         self.advanced.rows.addRow(self.correct)
+        self.advanced.rows.addRow(self.simulated)
         self.advanced.rows.addRow("Copy to", copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -102,8 +107,12 @@ class TrainControls(Widget):
 
     def offer(self, models: Iterable[Any], devices: Iterable[tuple[str, str]]) -> None:
         """List the installed models and the devices of this machine, best first."""
-        self._pixel_sizes = {model.name: model.pixel_size_um for model in models}
-        entries = [(f"{name} ({um:g} µm)", name) for name, um in self._pixel_sizes.items()]
+        models = list(models)
+        self._taken = {model.name for model in models}
+        # A general model is the user's choice where there is one for particular cells.
+        suggested = [model for model in models if not model.general] or models
+        self._pixel_sizes = {model.name: model.pixel_size_um for model in suggested}
+        entries = [(f"{model.name} ({model.pixel_size_um:g} µm)", model.name) for model in models]
         common.fill(self.models, entries)
         common.fill(self.devices, devices)
         self._model_changed()
@@ -111,13 +120,18 @@ class TrainControls(Widget):
     def suggest(self, pixel_size_um: tuple[float, float] | None) -> None:
         """Choose the model that suits a pixel size, unless the user has chosen one."""
         if self._suggest and self.models.count():
-            common.choose(self.models, nearest_model(self._pixel_sizes, pixel_size_um))
+            nearest = nearest_model(self._pixel_sizes, pixel_size_um, self.model)
+            common.choose(self.models, nearest)
 
     def _model_changed(self, _index: int = 0) -> None:
-        # A name of the user's own stays, and is asked for again where it is taken.
-        if not self.name.isModified() or not self.name.text().strip():
-            self.name.setText(free_name(self.model, self._pixel_sizes))
+        if not self.name.text().strip() or self.name.text() == self._suggested:
+            self._suggested = free_name(self.model, self._taken)
+            self.name.setText(self._suggested)
         self.changed.emit()
+
+    def next_name(self) -> None:
+        """Suggest a name for another model after the one that has got its name."""
+        self.name.setText(numbered(self.name.text(), {*self._taken, self.name.text()}))
 
     def _choose_folder(self) -> None:
         if path := QFileDialog.getExistingDirectory(self, "Copy to", self.folder.text()):
@@ -138,7 +152,7 @@ class TrainControls(Widget):
         """
         from napari_fluorgen.workflow.fine_tuning_request import FineTuneRequest
 
-        name = check_name(self.name.text(), self._pixel_sizes)
+        name = check_name(self.name.text(), self._taken)
         copy = self.folder.text().strip()
         steps = self.steps.value() or None
         return FineTuneRequest.build(
@@ -152,4 +166,5 @@ class TrainControls(Widget):
             device=self.devices.currentData() or "auto",
             registration="correct" if self.correct.isChecked() else "report",
             seed=self.seed.value(),
+            simulated=self.simulated.isChecked(),
         )

@@ -26,7 +26,7 @@ from napari_fluorgen.widgets.train.work import train_steps
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_fluorgen.workflow.fine_tuning_request import FineTuneResult
+    from napari_fluorgen.workflow.fine_tuning_request import FineTuneRequest, FineTuneResult
 
 _LOOKING = "Looking for models and devices …"
 
@@ -68,11 +68,11 @@ class TrainDock(common.Dock):
             self.controls,
             self.warnings,
             self.button,
-            self.progress,
             self.done,
             self.figures,
             self.basis,
             self.notes,
+            self.progress,
         ):
             self.body.addWidget(widget)
         self.finish()
@@ -197,7 +197,7 @@ class TrainDock(common.Dock):
             return
         self._enough.clear()
         self._result = None
-        self._show_running(True, request.minutes)
+        self._show_running(True, request)
         enough = self._enough.is_set
 
         def work(should_stop: StopCheck) -> Steps:
@@ -230,6 +230,7 @@ class TrainDock(common.Dock):
         self.figures.show_figures(words.figures(result.before, result.after))
         common.say(self.basis, words.held_out_text(result.fields))
         common.say(self.notes, "\n".join(result.notes))
+        self.controls.next_name()
 
     def _finish(self) -> None:
         self.job = None
@@ -239,15 +240,16 @@ class TrainDock(common.Dock):
         installed.changed.emit()
         self._enable()
 
-    def _show_running(self, running: bool, minutes: float | None = None) -> None:
-        self.button.setVisible(not running)
-        for settings in (self.pairs, self.controls):
-            settings.setEnabled(not running)
-        if running:
-            found = self._found
-            self.progress.begin(found.stains if found else STAINS, minutes)
+    def _show_running(self, running: bool, request: FineTuneRequest | None = None) -> None:
+        # While it learns, curve and preview take the place of the settings.
+        for widget in (self.pairs, self.controls, self.button):
+            widget.setVisible(not running)
+        self.warnings.setVisible(not running and bool(self.warnings.text()))
+        if request is not None:
+            stains = self._found.stains if self._found else STAINS
+            self.progress.begin(stains, request.minutes, words.running_text(request))
             for label in (self.done, self.basis, self.notes):
                 common.say(label, "")
             self.figures.show_figures(())
-        else:
+        if not running:
             self.progress.end(keep_curve=self._result is not None)

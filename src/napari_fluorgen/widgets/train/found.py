@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack
+from napari_fluorgen.widgets.train.pairs import LABELS
 
 
 @dataclass(frozen=True)
@@ -32,56 +33,51 @@ class FoundPairs:
     doubts: tuple[str, ...] = ()
 
 
-def found_in_stacks(
-    stacks: Sequence[BrightfieldStack], count: int | None = None, doubts: Sequence[str] = ()
-) -> FoundPairs:
-    """Describe stacks with their truth.
-
-    Parameters
-    ----------
-    stacks : sequence of BrightfieldStack
-        At least one; the first stands for all where only it was opened.
-    count : int, optional
-        Number of fields where not all were opened.
-    doubts : sequence of str
-        Sentences that are known already.
-    """
-    first, count = stacks[0], count or len(stacks)
-    size = first.pixel_size_um
+def found_in_stacks(stacks: Sequence[BrightfieldStack]) -> FoundPairs:
+    """Describe stacks with their truth; at least one."""
     stains = tuple(s for s in STAINS if any(s in stack.truth for stack in stacks))
-    labels = " and nuclei labels" if any("labels" in stack.truth for stack in stacks) else ""
-    planes = first.shape[0]
+    labelled = any(LABELS in stack.truth for stack in stacks)
+    return _described(stacks[0], len(stacks), stains, labelled, ())
+
+
+def look_at_folder(path: Path) -> FoundPairs:
+    """Find the pairs in a folder as `fine_tune` does; only the first of them is opened.
+
+    Raises
+    ------
+    InputError
+        There is no pair, or a field lacks a stain that others have.
+    """
+    from napari_fluorgen.training.pairs import find_pairs
+
+    notes: list[str] = []
+    sources = find_pairs(path, notes.append)
+    if not sources:
+        raise InputError(
+            f"{path} holds no pair: expected brightfield stacks with true stains beside them "
+            f"({', '.join(STAINS)})."
+        )
+    stack, labels = sources[0].open()
+    return _described(stack, len(sources), sources[0].stains, labels is not None, notes)
+
+
+def _described(
+    first: BrightfieldStack,
+    count: int,
+    stains: tuple[str, ...],
+    labelled: bool,
+    doubts: Sequence[str],
+) -> FoundPairs:
+    size, planes = first.pixel_size_um, first.shape[0]
     parts = [
         "1 field" if count == 1 else f"{count} fields",
         "1 plane" if planes == 1 else f"{planes} planes",
         f"{size[1]:.4g} µm/px" if size else "pixel size unknown",
-        f"true {', '.join(stains)}{labels}",
+        f"true {', '.join(stains)}{' and nuclei labels' if labelled else ''}",
     ]
-    said = list(doubts)
+    said = list(dict.fromkeys(doubts))
     if size is None:
         said.append(
             f"{first.identity.name} does not say its pixel size: that of the model is assumed."
         )
     return FoundPairs(" · ".join(parts), stains, size, tuple(said))
-
-
-def look_at_folder(path: Path) -> FoundPairs:
-    """List the pairs in a folder; of the first field its size and stains are read.
-
-    Raises
-    ------
-    InputError
-        There is no pair.
-    """
-    from napari_fluorgen.io import find_fields
-
-    fields = find_fields([path])
-    if not fields.fields:
-        raise InputError(fields.problems[0])
-    stack = fields.fields[0].open()
-    if not stack.truth:
-        raise InputError(
-            f"{stack.identity.name} in {path.name} has no true stain beside its brightfield: pairs "
-            "need at least one."
-        )
-    return found_in_stacks([stack], len(fields.fields), fields.problems)

@@ -25,6 +25,7 @@ class TrainProgressView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.record = TrainingRecord()
+        self.title = common.text()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.line = common.text()
@@ -35,6 +36,7 @@ class TrainProgressView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (
+            self.title,
             self.bar,
             self.line,
             self.cancel,
@@ -46,10 +48,11 @@ class TrainProgressView(QWidget):
         self._first_step: float | None = None
         self.hide()
 
-    def begin(self, stains: Sequence[str], minutes: float | None) -> None:
-        """Show the start of a run."""
+    def begin(self, stains: Sequence[str], minutes: float | None, title: str) -> None:
+        """Show the start of a run; the title says what is made."""
         self.record = TrainingRecord(stains, minutes)
         self._first_step = None
+        common.say(self.title, title)
         self.bar.setRange(0, 0)
         self.bar.show()
         self.cancel.setText(_CANCEL)
@@ -76,8 +79,8 @@ class TrainProgressView(QWidget):
 
     def end(self, *, keep_curve: bool) -> None:
         """Hide what belongs to a run; its curve and its preview stay where it gave a model."""
-        self.bar.hide()
-        self.cancel.hide()
+        for widget in (self.title, self.bar, self.cancel):
+            widget.hide()
         common.say(self.line, "")
         if not keep_curve:
             self.hide()

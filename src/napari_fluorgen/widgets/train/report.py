@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,6 +10,7 @@ from typing import Any
 
 from napari_fluorgen.errors import ConfigError
 from napari_fluorgen.stack import STAINS
+from napari_fluorgen.widgets.presenters.staining import duration
 
 NO_PAIRS = (
     "Training needs pairs: brightfield stacks and the true stains of the same fields. Choose a "
@@ -65,8 +67,13 @@ def explained(error: Exception) -> Exception:
 
 def free_name(base: str | None, taken: Collection[str]) -> str:
     """Suggest a name for the new model that no installed model has."""
-    stem = f"{(base or 'my').removesuffix('-tuned')}-tuned"
-    name, number = stem, 2
+    return numbered(f"{(base or 'my').removesuffix('-tuned')}-tuned", taken)
+
+
+def numbered(name: str, taken: Collection[str]) -> str:
+    """Return a name, with ``-2``, ``-3`` ... behind it where it is taken."""
+    stem, number = re.sub(r"-\d+$", "", name), 2
+    stem = stem if stem in taken else name
     while name in taken:
         name, number = f"{stem}-{number}", number + 1
     return name
@@ -145,6 +152,18 @@ def _figure(
 
 def _number(value: float | None) -> str:
     return _NONE if value is None or value != value else f"{value:.3f}"
+
+
+def running_text(request: Any) -> str:
+    """Say what is made.
+
+    Parameters
+    ----------
+    request : FineTuneRequest
+        Of `napari_fluorgen.workflow.fine_tuning_request`.
+    """
+    limit = f"{request.steps} steps a stain" if request.steps else duration(60 * request.minutes)
+    return f"'{request.name}' learns from these pairs, starting from {request.init}: {limit}."
 
 
 def done_text(result: Any) -> str:

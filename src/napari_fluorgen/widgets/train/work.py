@@ -150,14 +150,15 @@ def told_steps(
 def bounded_threads() -> Iterator[None]:
     """Let torch use the cores of this process, but one less where there are many.
 
-    The window needs a core to stay alive while all others learn.
+    The window needs a core to stay alive while all others learn. Who has set OMP_NUM_THREADS
+    lower keeps that.
     """
     import torch
 
     from napari_fluorgen.staining.devices import cpu_threads
 
-    cores = cpu_threads()
     before = torch.get_num_threads()
+    cores = min(cpu_threads(), before)
     torch.set_num_threads(cores if cores < 4 else cores - 1)
     try:
         yield
