@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_fluorgen.models import NucleiSettings, StainRange
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.staining import match_stack
 from napari_fluorgen.workflow.fine_tuning_fields import (
+    TunedField,
     nuclei_settings,
     order_of_pairs,
     range_of,
     read_field,
+    register_fields,
     spec_for,
 )
 
@@ -127,3 +130,28 @@ def test_sizes_of_nuclei_follow_the_labels_where_there_are_enough():
     assert found.seed_distance_um == pytest.approx(0.8 * np.sqrt(25 / np.pi), abs=0.01)
     assert nuclei_settings([labels[:30, :30]], 0.5, start) == start
     assert nuclei_settings([], 0.5, start) == start
+
+
+def test_a_shift_is_corrected_for_both_readings_of_the_planes_in_counts(spec):
+    rng = np.random.default_rng(1)
+    scene = gaussian_filter(rng.normal(size=(160, 160)), 2)
+    scene *= 1 / scene.std()
+    planes = np.stack([0.1 * z * scene for z in (-1, 1)]).astype(np.float32)
+    stain = (2000 + 400 * np.roll(np.abs(scene), (5, -3), axis=(0, 1))).astype(np.float32)
+    labels = (scene > 1).astype(np.uint32)
+    field = TunedField("field", planes, planes[::-1], {"nuclei": stain}, labels)
+    notes = []
+    assert register_fields([field], 0.325, "report", notes) == [field]
+    (moved,) = register_fields([field], 0.325, "correct", notes)
+    assert "give --register" in notes[0]
+    assert notes[1].endswith("corrected.")
+    rows, columns = moved.planes.shape[1:]
+    assert 153 <= rows <= 155 < columns <= 157
+    np.testing.assert_array_equal(moved.start_planes, moved.planes[::-1])
+    assert moved.labels.shape == moved.stains["nuclei"].shape == (rows, columns)
+    expected = 2000 + 400 * np.abs(10 * moved.planes[1])
+    inside = (slice(8, -8),) * 2
+    assert (
+        np.corrcoef(moved.stains["nuclei"][inside].ravel(), expected[inside].ravel())[0, 1] > 0.97
+    )
+    assert 1900 < moved.stains["nuclei"].min() < moved.stains["nuclei"].max() <= stain.max()

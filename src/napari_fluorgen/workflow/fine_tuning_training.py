@@ -260,7 +260,7 @@ def learn(
         if stain not in course.steps and course.request.steps is None:
             stage(f"Timing the first steps of {stain}.")
         steps = course.plan(stain, later, pairs, stop)
-        stage(f"Training {stain}: {steps} steps.")
+        stage(f"Training {stain}: {steps} step{'s' if steps > 1 else ''}.")
         network = train_networks(
             course.config(stain, steps),
             course.work,
