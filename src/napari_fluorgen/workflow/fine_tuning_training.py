@@ -44,6 +44,7 @@ _LOSSES = {
 _SHARE = {"nuclei": 2.0, "lipids": 1.0, "cytoplasm": 1.0}
 _WARM_STEPS, _TIMED_STEPS = 2, 6
 _VALIDATIONS = 10
+_LOOKING = 0.3  # most of the time that validations may take
 _PREVIEW_PX = 256
 
 
@@ -71,6 +72,8 @@ class Course:
         Takes checkpoints and logs.
     steps : dict of str to int
         Steps of each stain, as far as known; also in ``plan.json`` of `work`.
+    validations : dict of str to int
+        How often each stain is validated at most, likewise; ten times where not given.
     deadline : float
         When the minutes are over, by `time.monotonic`.
     identity : dict
@@ -86,6 +89,7 @@ class Course:
     request: FineTuneRequest
     work: Path
     steps: dict[str, int] = field(default_factory=dict)
+    validations: dict[str, int] = field(default_factory=dict)
     deadline: float = 0.0
     identity: dict[str, Any] = field(default_factory=dict)
 
@@ -102,7 +106,10 @@ class Course:
             return
         try:
             plan = json.loads(path.read_text(encoding="utf-8"))
-            steps = {str(stain): int(count) for stain, count in plan["steps"].items()}
+            steps, validations = (
+                {str(stain): int(count) for stain, count in plan[name].items()}
+                for name in ("steps", "validations")
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(
                 f"{path} is damaged: give --overwrite to start the training again."
@@ -112,7 +119,7 @@ class Course:
                 f"{self.work} holds a run with other pairs, another start or other settings: give "
                 "the same ones to resume it, or --overwrite to start again."
             )
-        self.steps = steps
+        self.steps, self.validations = steps, validations
 
     def config(self, stain: str, steps: int) -> TrainingConfig:
         """Return the configuration of one network."""
@@ -148,7 +155,7 @@ class Course:
             init=str(self.start.path),
             seed=self.request.seed,
             device=self.device,  # type: ignore[arg-type]
-            validate_every=validation_interval(steps),
+            validate_every=validation_interval(steps, self.validations.get(stain, _VALIDATIONS)),
         )
 
     def pairs(self, stain: str) -> dict[str, list[Pair]]:
@@ -171,7 +178,11 @@ class Course:
                 share = _SHARE[stain] / (_SHARE[stain] + sum(_SHARE[other] for other in later))
                 ends = time.monotonic() + share * (self.deadline - time.monotonic())
                 self.steps[stain] = self._steps_until(ends, stain, pairs, stop)
-            plan = {"steps": self.steps, "run": self.identity}
+            plan = {
+                "steps": self.steps,
+                "validations": self.validations,
+                "run": self.identity,
+            }
             with atomic_path(self.work / "plan.json", overwrite=True) as path:
                 path.write_text(json.dumps(plan, indent=2), encoding="utf-8")
         return self.steps[stain]
@@ -195,9 +206,12 @@ class Course:
         shutil.rmtree(self.work / "timing", ignore_errors=True)
         validation = time.monotonic() - moments[-1]
         step = (moments[-1] - moments[_WARM_STEPS - 1]) / _TIMED_STEPS
-        left = ends - time.monotonic() - _VALIDATIONS * validation
-        steps = max(1, int(left / max(step, 1e-6)))
-        return steps if steps < _VALIDATIONS else steps // _VALIDATIONS * _VALIDATIONS
+        left = ends - time.monotonic()
+        # Where validations are slow, fewer of them: most of the time is for learning.
+        looks = int(_LOOKING * left / max(validation, 1e-6))
+        looks = self.validations[stain] = max(1, min(_VALIDATIONS, looks))
+        steps = max(1, int((left - looks * validation) / max(step, 1e-6)))
+        return steps if steps < looks else steps // looks * looks
 
 
 @dataclass
@@ -288,9 +302,9 @@ def figure_of(figures: Mapping[str, float]) -> float:
     return sum(value if math.isfinite(value) else -1.0 for value in values)
 
 
-def validation_interval(steps: int) -> int:
-    """Steps between validations: at most ten of them, the last after the last step."""
-    return next(steps // n for n in range(min(_VALIDATIONS, steps), 0, -1) if steps % n == 0)
+def validation_interval(steps: int, most: int = _VALIDATIONS) -> int:
+    """Steps between validations: at most so many of them, the last after the last step."""
+    return next(steps // n for n in range(min(most, steps), 0, -1) if steps % n == 0)
 
 
 def as_pair(part: TunedField, counts: StainRange, stain: str, reverse: bool) -> Pair:
