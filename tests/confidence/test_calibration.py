@@ -1,5 +1,7 @@
 """The calibration table: counting, thinning, saving."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,10 @@ from hypothesis.extra import numpy as hnp
 
 from napari_fluorgen.confidence import Calibration, calibrate, nonconformity, p_values
 from napari_fluorgen.confidence.calibration import compress
+from napari_fluorgen.confidence.fields import FieldCalibration
+from napari_fluorgen.confidence.intervals import IntervalCalibration
+from napari_fluorgen.confidence.selection import ObjectCalibration
+from napari_fluorgen.confidence.spread import fit_spread
 from napari_fluorgen.errors import ConfigError, InputError, ModelError, OutputError
 
 
@@ -84,9 +90,79 @@ def test_saved_and_read_back(tmp_path):
 
 
 def test_largest_table_stays_under_a_megabyte(tmp_path):
-    scores = np.sort(np.random.default_rng(0).random(65536)).astype(np.float32)
-    path = Calibration(scores, scores).to_npz(tmp_path / "c.npz")
-    assert path.stat().st_size <= 1_000_000
+    rng = np.random.default_rng(0)
+    scores = np.sort(rng.random(65536)).astype(np.float32)
+    by_field = FieldCalibration(np.sort(rng.random((200, 257))), rng.random((200, 64)))
+    nuclei = ObjectCalibration(
+        rng.random(10_000), rng.random(10_000) < 0.5, np.arange(10_000), 10_000
+    )
+    table = fit_spread([(rng.random((90, 90)), rng.random((90, 90)))])
+    intervals = {name: IntervalCalibration(1, 1, 0.9, "pixel", 1, table) for name in ("a", "b")}
+    whole = Calibration(scores, scores, {}, by_field, nuclei, intervals)
+    assert whole.to_npz(tmp_path / "c.npz").stat().st_size <= 1_000_000
+
+
+def blobs(n=4, seed=0):
+    """Fields with nuclei as labels, a probability and nuclei found, of which one is made up."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((60, 60))
+    for _ in range(n):
+        truth = np.zeros((60, 60), np.uint32)
+        for label, y in ((3, 12), (8, 45)):
+            truth[np.hypot(rows - y, columns - rng.integers(10, 30)) < 6] = label
+        p = np.where(truth > 0, 0.9, 0.05) * rng.uniform(0.9, 1, truth.shape)
+        found = truth.copy()
+        found[20:30, 45:55] = 9
+        yield p.astype(np.float32), truth, found
+
+
+def test_fields_and_nuclei_are_kept_and_read_back(tmp_path):
+    calibration = calibrate(blobs())
+    plain = calibrate((p, truth) for p, truth, _ in blobs())
+    np.testing.assert_array_equal(calibration.nucleus, plain.nucleus)
+    assert plain.objects is None
+    assert calibration.fields.n_fields == plain.fields.n_fields == 4
+    nuclei = calibration.objects
+    assert nuclei.correct.tolist() == [True, True, False] * 4
+    assert nuclei.field.tolist() == np.repeat(range(4), 3).tolist()
+    assert nuclei.scores[nuclei.correct].min() > nuclei.scores[~nuclei.correct].max()
+    assert calibration.meta["n_nuclei"] == {"found": 12, "wrong": 4}
+
+    interval = IntervalCalibration(2.0, 0.01, 0.9, "field", 4)
+    whole = replace(calibration, intervals={"lipids": interval})
+    back = Calibration.from_npz(whole.to_npz(tmp_path / "c.npz"))
+    np.testing.assert_array_equal(back.fields.missed, calibration.fields.missed)
+    np.testing.assert_array_equal(back.fields.histogram, calibration.fields.histogram)
+    for name in ("scores", "correct", "field"):
+        np.testing.assert_array_equal(getattr(back.objects, name), getattr(nuclei, name))
+    assert back.objects.n_fields == 4
+    assert back.intervals["lipids"].scale == 2
+    assert back.intervals["lipids"].unit == "field"
+
+
+def test_calibration_of_format_1_reads_as_before():
+    old = {"nucleus": np.array([0.1, 0.2]), "background": np.array([0.3]), "meta": '{"format": 1}'}
+    calibration = Calibration.from_arrays(old)
+    assert calibration.fields is None
+    assert calibration.objects is None
+    assert calibration.intervals == {}
+    assert set(calibration.to_arrays()) == set(old)
+
+
+def test_many_fields_and_nuclei_are_drawn(monkeypatch):
+    monkeypatch.setattr("napari_fluorgen.confidence.calibration._MAX_FIELDS", 3)
+    monkeypatch.setattr("napari_fluorgen.confidence.calibration._MAX_OBJECTS", 7)
+    calibration = calibrate(blobs(6))
+    assert calibration.fields.n_fields == 3
+    assert calibration.objects.n_fields == 2
+    assert calibration.objects.scores.size == 6
+    assert calibration.meta["n_fields"] == 6
+
+
+def test_nuclei_need_true_labels():
+    p, truth, found = next(blobs(1))
+    with pytest.raises(InputError, match="from labels only"):
+        calibrate([(p, truth > 0, found)])
 
 
 def test_damaged_files_are_named(tmp_path):

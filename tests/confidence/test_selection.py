@@ -61,8 +61,10 @@ def test_benjamini_hochberg_equals_scipy(p_values, fdr):
 def test_p_values_follow_their_definition():
     table = calibration([0.2, 0.5, 0.5, 0.9], [False, False, True, True])
     found = object_p_values([0.1, 0.2, 0.3, 0.5, 0.6], table)
-    np.testing.assert_allclose(found, np.array([3, 3, 2, 2, 1]) / 5)
+    np.testing.assert_allclose(found, [1, 1, 1, 2 / 5, 1 / 5])  # below 0.5 nothing was right
     assert object_p_values([0.5], calibration([], [])).tolist() == [1]
+    many = calibration(np.arange(400), np.arange(400) >= 100)
+    assert object_p_values([99, 102, 103], many).tolist() == [1, 1, 1 / 401]
 
 
 @settings(deadline=None, max_examples=60)

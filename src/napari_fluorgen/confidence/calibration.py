@@ -1,4 +1,4 @@
-"""The calibration table: scores of pixels with known truth, compressed without optimism."""
+"""The calibration: scores of pixels, fields and nuclei with known truth, in compact tables."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_fluorgen.confidence.fields import FieldCalibration, summarise_field
+from napari_fluorgen.confidence.intervals import IntervalCalibration
+from napari_fluorgen.confidence.object_scores import object_scores
 from napari_fluorgen.confidence.scores import CLASSES, GRID, LEVELS, to_levels
+from napari_fluorgen.confidence.selection import ObjectCalibration, best_overlap
 from napari_fluorgen.errors import ConfigError, InputError, ModelError
 
-FORMAT = 1
+FORMAT = 2
+MIN_OVERLAP = 0.5
+"""Intersection over union with a true nucleus from which on a nucleus is right."""
+
+# Together with the tables of the classes these stay below 1 MB, compressed or not.
+_MAX_FIELDS = 200
+_MAX_OBJECTS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Nonconformity scores of calibration pixels, by class.
+    """Nonconformity scores of calibration pixels, by class, and what fields and nuclei were like.
 
     Attributes
     ----------
@@ -29,11 +39,20 @@ class Calibration:
         calibration fields had no such pixel: the p-values of that class are then 1.
     meta : dict
         JSON-ready record: number of fields, pixels of each class, how they were thinned.
+    fields : FieldCalibration, optional
+        By field; None in calibrations of format 1.
+    objects : ObjectCalibration, optional
+        Of the nuclei that were found; None where `calibrate` was not given any.
+    intervals : dict of str to IntervalCalibration
+        Of intensities, by stain; empty where they were not calibrated.
     """
 
     nucleus: NDArray[np.float32]
     background: NDArray[np.float32]
     meta: dict[str, Any] = field(default_factory=dict)
+    fields: FieldCalibration | None = None
+    objects: ObjectCalibration | None = None
+    intervals: dict[str, IntervalCalibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in CLASSES:
@@ -61,16 +80,29 @@ class Calibration:
         return self.nucleus if label == "nucleus" else self.background
 
     def to_arrays(self) -> dict[str, NDArray]:
-        """Arrays for an npz file: the two tables, and ``"meta"`` as JSON in a text array."""
-        return {
+        """Arrays for an npz file: the tables, and ``"meta"`` as JSON in a text array."""
+        arrays: dict[str, NDArray] = {
             "nucleus": self.nucleus,
             "background": self.background,
             "meta": np.array(json.dumps(self.meta)),
         }
+        if self.fields is not None:
+            arrays["field_missed"] = self.fields.missed
+            arrays["field_histogram"] = self.fields.histogram
+        if self.objects is not None:
+            arrays["object_scores"] = self.objects.scores
+            arrays["object_correct"] = self.objects.correct
+            arrays["object_field"] = self.objects.field
+            arrays["object_n_fields"] = np.array(self.objects.n_fields)
+        for stain, one in self.intervals.items():
+            arrays |= {f"interval_{stain}_{key}": value for key, value in one.to_arrays().items()}
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> Calibration:
         """From a mapping as made by `to_arrays`; ``"meta"`` may be JSON text, a dict or absent.
+
+        The tables of fields, nuclei and intervals may be absent, as in calibrations of format 1.
 
         Raises
         ------
@@ -91,10 +123,15 @@ class Calibration:
                 raise ModelError(
                     "The record of the calibration is not JSON: calibrate the model again."
                 ) from error
-        return cls(np.asarray(arrays["nucleus"]), np.asarray(arrays["background"]), dict(meta))
+        return cls(
+            np.asarray(arrays["nucleus"]),
+            np.asarray(arrays["background"]),
+            dict(meta),
+            *_tables(arrays),
+        )
 
     def to_npz(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write to an npz file, at most 530 kB.
+        """Write to an npz file of at most 1 MB.
 
         Raises
         ------
@@ -130,7 +167,7 @@ class Calibration:
 
 
 def calibrate(
-    fields: Iterable[tuple[ArrayLike, ArrayLike]],
+    fields: Iterable[tuple[ArrayLike, ...]],
     *,
     max_scores: int = LEVELS,
     pixels_per_field: int | None = None,
@@ -142,18 +179,21 @@ def calibrate(
     does not grow with the number of fields. A class with more than `max_scores` pixels is then
     thinned to that many quantiles, each the largest score of its share. The p-values of a thinned
     table are therefore never below those of all pixels and at most ``2 / (max_scores + 1)`` above.
+    Of more than 200 fields or 10,000 nuclei, as many are drawn for the tables by field and nucleus.
 
     Parameters
     ----------
-    fields : iterable of (probability, truth)
-        Probability of nucleus (Y, X) in [0, 1] and the true nuclei (Y, X), a mask or labels.
+    fields : iterable of (probability, truth) or (probability, truth, found)
+        Probability of nucleus (Y, X) in [0, 1] and the true nuclei (Y, X), a mask or labels. For
+        trusted nuclei also the labels (Y, X) of the nuclei that are found in the probability as
+        they will be in new fields; the true nuclei must be labels then.
     max_scores : int
         Longest table of a class.
     pixels_per_field : int, optional
         Draw at most so many pixels from each field, so that large fields do not outweigh small
         ones.
     seed : int
-        For that draw; without effect when all pixels are used.
+        For these draws; without effect when everything is used.
 
     Returns
     -------
@@ -178,8 +218,12 @@ def calibrate(
         )
     counts = {name: np.zeros(LEVELS, np.int64) for name in CLASSES}
     n_fields = 0
-    for probability, truth in fields:
+    summaries, nuclei = [], []
+    for probability, truth, *found in fields:
         levels, nucleus = _pixels(probability, truth, n_fields)
+        summaries.append(summarise_field(probability, truth))
+        if found:
+            nuclei.append(_nuclei(probability, truth, found[0], n_fields))
         if pixels_per_field is not None and levels.size > pixels_per_field:
             generator = np.random.default_rng([seed, n_fields])
             drawn = generator.choice(levels.size, pixels_per_field, replace=False, shuffle=False)
@@ -199,7 +243,14 @@ def calibrate(
         "seed": seed,
     }
     tables = {name: compress(counts[name], max_scores) for name in CLASSES}
-    return Calibration(tables["nucleus"], tables["background"], meta)
+    generator = np.random.default_rng(seed)
+    kept = generator.permutation(n_fields)[:_MAX_FIELDS]
+    missed, histogram = (np.stack([summaries[i][k] for i in np.sort(kept)]) for k in (0, 1))
+    by_field = FieldCalibration(missed, histogram)
+    objects = _gather(nuclei, generator) if nuclei else None
+    if objects is not None:
+        meta["n_nuclei"] = {"found": len(objects.scores), "wrong": int((~objects.correct).sum())}
+    return Calibration(tables["nucleus"], tables["background"], meta, by_field, objects)
 
 
 def _pixels(
@@ -212,6 +263,54 @@ def _pixels(
             f"truth of shape {nucleus.shape}: they must be equal."
         )
     return levels.ravel(), nucleus.ravel()
+
+
+def _nuclei(
+    probability: ArrayLike, truth: ArrayLike, found: ArrayLike, number: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores of the nuclei that were found, and whether they are right."""
+    if np.asarray(truth).dtype.kind not in "ui":
+        raise InputError(
+            f"Calibration field {number + 1} has true nuclei of type {np.asarray(truth).dtype}: "
+            "whether a nucleus is right can be told from labels only."
+        )
+    return object_scores(found, probability), best_overlap(truth, found) >= MIN_OVERLAP
+
+
+def _gather(
+    nuclei: list[tuple[NDArray[np.float64], NDArray[np.bool_]]], generator: np.random.Generator
+) -> ObjectCalibration:
+    """Join the nuclei of all fields, or of as many as the table may hold, drawn at random."""
+    order = generator.permutation(len(nuclei))
+    total = np.cumsum([len(nuclei[i][0]) for i in order])
+    kept = np.sort(order[: max(1, int(np.searchsorted(total, _MAX_OBJECTS, side="right")))])
+    scores = [nuclei[i][0] for i in kept]
+    return ObjectCalibration(
+        np.concatenate(scores).astype(np.float32),
+        np.concatenate([nuclei[i][1] for i in kept]),
+        np.repeat(np.arange(len(kept), dtype=np.int32), [len(one) for one in scores]),
+        len(kept),
+    )
+
+
+def _tables(
+    arrays: Mapping[str, Any],
+) -> tuple[FieldCalibration | None, ObjectCalibration | None, dict[str, IntervalCalibration]]:
+    """Tables by field, of nuclei and of intervals, as far as they are there and complete."""
+    fields = objects = None
+    if "field_missed" in arrays and "field_histogram" in arrays:
+        fields = FieldCalibration(arrays["field_missed"], arrays["field_histogram"])
+    names = [f"object_{name}" for name in ("scores", "correct", "field", "n_fields")]
+    if all(name in arrays for name in names):
+        scores, correct, number, n_fields = (np.asarray(arrays[name]) for name in names)
+        objects = ObjectCalibration(scores, correct, number, int(n_fields))
+    by_stain: dict[str, dict[str, Any]] = {}
+    for name, value in arrays.items():
+        if name.startswith("interval_"):
+            stain, _, key = name.removeprefix("interval_").rpartition("_")
+            by_stain.setdefault(stain, {})[key] = value
+    intervals = {stain: IntervalCalibration.from_arrays(own) for stain, own in by_stain.items()}
+    return fields, objects, intervals
 
 
 def compress(counts: NDArray[np.int64], max_scores: int) -> NDArray[np.float32]:

@@ -78,7 +78,7 @@ def best_overlap(truth: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
         )
     either = (true != 0) | (objects != 0)
     # The appended pixel makes sure that background is row 0 and column 0.
-    rows, row = np.unique(np.append(true[either], 0), return_inverse=True)
+    _, row = np.unique(np.append(true[either], 0), return_inverse=True)
     columns, column = np.unique(np.append(objects[either], 0), return_inverse=True)
     pairs, overlap = np.unique(row * len(columns) + column, return_counts=True)
     row, column = np.divmod(pairs, len(columns))
@@ -98,6 +98,11 @@ def object_p_values(scores: ArrayLike, calibration: ObjectCalibration) -> NDArra
     calibration objects below the line: [1]_ with the clipped score, ties counted in full. An
     object is wrong and has a p-value of at most t with a probability of at most t.
 
+    Where wrong objects are rare, any score would earn a small p-value. An object that scores lower
+    than 99 % of the right ones (than all of them, where there are fewer than a hundred) therefore
+    gets 1, which makes the p-values larger and so leaves them valid: what resembles no nucleus of
+    the calibration is not trusted because calibration nuclei were good.
+
     Parameters
     ----------
     scores : array-like, shape (m,)
@@ -116,7 +121,14 @@ def object_p_values(scores: ArrayLike, calibration: ObjectCalibration) -> NDArra
     """
     wrong = np.sort(calibration.scores[~calibration.correct])
     at_least = wrong.size - np.searchsorted(wrong, np.asarray(scores, np.float32), side="left")
-    return (at_least + 1) / (calibration.scores.size + 1)
+    p_values = (at_least + 1) / (calibration.scores.size + 1)
+    return np.where(np.asarray(scores, np.float32) < lowest_right(calibration), 1.0, p_values)
+
+
+def lowest_right(calibration: ObjectCalibration) -> float:
+    """Score that all but 1 % of the right calibration objects reach; infinite without any."""
+    right = np.sort(calibration.scores[calibration.correct])
+    return float(right[right.size // 100]) if right.size else np.inf
 
 
 def benjamini_hochberg(p_values: ArrayLike, fdr: float) -> NDArray[np.bool_]:
@@ -188,7 +200,9 @@ def trusted_objects(
         return benjamini_hochberg(object_p_values(scores, calibration), fdr)
     if unit != "field":
         raise ConfigError(f"The unit is {unit!r}: choose object or field.")
-    return np.asarray(scores, np.float32) > _field_threshold(calibration, fdr)
+    values = np.asarray(scores, np.float32)
+    above = values > _field_threshold(calibration, fdr)
+    return above & (values >= lowest_right(calibration))
 
 
 def _field_threshold(calibration: ObjectCalibration, fdr: float) -> float:
