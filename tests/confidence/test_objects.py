@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_fluorgen.confidence import DECISIONS, object_confidence, prediction_regions
+from napari_fluorgen.confidence.object_scores import object_scores
+from napari_fluorgen.confidence.selection import ObjectCalibration, object_p_values
 from napari_fluorgen.errors import ConfigError, InputError
 
 
@@ -59,6 +61,50 @@ def test_means_and_shares_equal_a_loop(labels, seed):
         assert table["certain_share"][i] == pytest.approx((regions[own] == 2).mean())
         assert table["decision"][i] in DECISIONS
     assert len({len(column) for column in table.values()}) == 1
+
+
+def scene():
+    """Three nuclei: sharp, faint, and one of noise."""
+    rows, columns = np.indices((40, 90))
+    labels = np.zeros((40, 90), np.uint32)
+    p = np.full((40, 90), 0.02, np.float32)
+    for label, x, inside, around in ((2, 15, 0.98, 0.02), (5, 45, 0.75, 0.3), (6, 75, 0.5, 0.45)):
+        away = np.hypot(rows - 20, columns - x)
+        labels[away < 8] = label
+        p[away < 14] = around
+        p[away < 8] = inside
+    return labels, p
+
+
+def test_calibration_of_nuclei_decides_and_keeps_the_other_columns():
+    labels, p = scene()
+    rng = np.random.default_rng(0)
+    scores = np.append(rng.uniform(0.3, 0.55, 100), rng.uniform(0.6, 1, 300))
+    calibration = ObjectCalibration(scores, np.arange(400) >= 100, np.arange(400) // 20, 20)
+    p_values = {"nucleus": p, "background": 1 - p}
+    table = object_confidence(labels, p_values, probability=p, calibration=calibration)
+    assert table["label"].tolist() == [2, 5, 6]
+    assert table["decision"].tolist() == ["accept", "review", "reject"] or table[
+        "decision"
+    ].tolist() == ["accept", "reject", "reject"]
+    np.testing.assert_array_equal(table["score"], object_scores(labels, p))
+    np.testing.assert_array_equal(table["p_value"], object_p_values(table["score"], calibration))
+    plain = object_confidence(labels, p_values, probability=p)
+    assert set(table) == set(plain) | {"score", "p_value"}
+    for name in set(plain) - {"decision"}:
+        np.testing.assert_array_equal(table[name], plain[name])
+    without_maps = object_confidence(labels, {}, probability=p, calibration=calibration)
+    assert without_maps["decision"].tolist() == table["decision"].tolist()
+
+
+def test_calibration_of_nuclei_needs_the_probability():
+    calibration = ObjectCalibration(np.ones(1), np.ones(1, bool), np.zeros(1, int), 1)
+    with pytest.raises(InputError, match="probability of nucleus"):
+        object_confidence(np.ones((2, 2), int), {}, calibration=calibration)
+    empty = object_confidence(
+        np.zeros((3, 3), int), {}, probability=np.zeros((3, 3)), calibration=calibration
+    )
+    assert all(len(column) == 0 for column in empty.values())
 
 
 def test_without_calibration_nothing_is_invented():

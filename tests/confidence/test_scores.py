@@ -63,6 +63,17 @@ def test_p_values_equal_crepes_conformal_classifier_by_class():
         np.testing.assert_allclose(ours, expected[test_bins == number], rtol=0, atol=1e-12)
 
 
+def test_smoothed_p_values_equal_crepes():
+    crepes = pytest.importorskip("crepes", exc_type=ImportError)
+    rng = np.random.default_rng(2)
+    scores, tests = np.round(rng.random(500), 2), np.round(rng.random(200), 2)
+    oracle = crepes.ConformalClassifier().fit(scores)
+    expected = oracle.predict_p(tests[:, None], smoothing=True, seed=7)[:, 0]
+    theta = np.random.RandomState(7).rand(200)
+    ours = p_values(tests, np.sort(scores), theta)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
+
+
 @settings(deadline=None)
 @given(probabilities, st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), max_size=20))
 def test_p_values_follow_their_definition(scores, table):

@@ -14,6 +14,7 @@ from napari_fluorgen.confidence.selection import (
     benjamini_hochberg,
     best_overlap,
     object_p_values,
+    rejected_objects,
     trusted_objects,
 )
 from napari_fluorgen.errors import ConfigError, InputError, ModelError
@@ -75,14 +76,19 @@ def test_p_values_follow_their_definition():
 )
 def test_wrong_share_is_bounded_over_all_splits_of_any_objects(scores, correct, fdr):
     """Each split is as likely for exchangeable objects: the mean over all is the expectation."""
-    shares = []
+    shares, lost = [], []
     for test in combinations(range(7), 3):
         known = np.setdiff1d(np.arange(7), test)
         selected = trusted_objects(
             scores[list(test)], calibration(scores[known], correct[known]), fdr
         )
         shares.append(false_share(selected, correct[list(test)]))
+        rejected = rejected_objects(
+            scores[list(test)], calibration(scores[known], correct[known]), fdr
+        )
+        lost.append(false_share(rejected, ~correct[list(test)]))
     assert np.mean(shares) <= fdr + 1e-12
+    assert np.mean(lost) <= fdr + 1e-12
 
 
 @settings(deadline=None, max_examples=60)

@@ -61,7 +61,6 @@ def object_scores(labels: ArrayLike, probability: ArrayLike) -> NDArray[np.float
 
     def total(mask: NDArray[np.bool_], owner: NDArray[np.int32]) -> NDArray[np.float64]:
         weights = values[mask].astype(np.float64).clip(0, 1)
-        sums: NDArray[np.float64] = np.bincount(owner[mask], weights, len(ids) + 1)[1:]
-        return sums
+        return np.asarray(np.bincount(owner[mask], weights, len(ids) + 1)[1:], np.float64)
 
     return total(inside, numbers) / (area + total(outside, around))

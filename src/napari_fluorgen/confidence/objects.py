@@ -1,4 +1,4 @@
-"""Confidence of whole nuclei, summed up from their pixels."""
+"""Confidence of whole nuclei: summed up from their pixels, and which of them to trust."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fluorgen.confidence.maps import PValues, prediction_regions
+from napari_fluorgen.confidence.object_scores import object_scores
+from napari_fluorgen.confidence.selection import (
+    ObjectCalibration,
+    object_p_values,
+    rejected_objects,
+    trusted_objects,
+)
 from napari_fluorgen.errors import ConfigError, InputError
 
 DECISIONS: Final = ("accept", "review", "reject")
-"""What the pixels suggest to do with a nucleus."""
+"""What to do with a nucleus."""
 
 
 def object_confidence(
@@ -21,12 +28,19 @@ def object_confidence(
     probability: ArrayLike | None = None,
     significance: float = 0.05,
     share: float = 0.5,
+    calibration: ObjectCalibration | None = None,
+    fdr: float = 0.1,
 ) -> dict[str, NDArray]:
     """Columns of a table with one row a nucleus.
 
-    The decision is a rule of thumb over pixels, without a guarantee for objects: ``accept`` when
-    at least `share` of the pixels are certain nucleus, ``reject`` when for at least `share` of
-    them nucleus is excluded (certain background or strange), else ``review``.
+    With a `calibration` of nuclei the decision is conformal selection over the nuclei of the field:
+    ``accept`` those of `trusted_objects`, of which at most a share `fdr` is wrong on average;
+    ``reject`` those of `rejected_objects` that are not trusted; ``review`` the others. Where a
+    model is wrong more rarely than `fdr` allows, all that resemble right nuclei are accepted.
+
+    Without it, the decision is a rule of thumb over pixels, without a guarantee for objects:
+    ``accept`` when at least `share` of the pixels are certain nucleus, ``reject`` when for at least
+    `share` of them nucleus is excluded (certain background or strange), else ``review``.
 
     Parameters
     ----------
@@ -36,11 +50,15 @@ def object_confidence(
         From `p_value_maps`. Empty without a calibration: the table then holds no p-values,
         shares, confidence or decision.
     probability : array-like, shape (Y, X), optional
-        Probability of nucleus, for its mean.
+        Probability of nucleus, for its mean and for `calibration`.
     significance : float
         Of the regions, in (0, 1).
     share : float
         See above, in [0.5, 1]; ``accept`` wins a tie at 0.5.
+    calibration : ObjectCalibration, optional
+        ``Calibration.objects`` of the model.
+    fdr : float
+        Tolerated share of wrong nuclei among the accepted ones, in (0, 1).
 
     Returns
     -------
@@ -48,15 +66,21 @@ def object_confidence(
         ``label`` (int64); ``probability`` (mean, with `probability`); ``p_nucleus``,
         ``p_background`` (means); ``certain_share``, ``uncertain_share``, ``strange_share``
         (shares of pixels that are certain nucleus, uncertain, strange); ``confidence``
-        (1 - ``p_background``: how firmly background is excluded, on average); ``decision``
-        (text). Numbers are float64; all are ordered by label.
+        (1 - ``p_background``: how firmly background is excluded, on average); with `calibration`
+        also ``score`` (`object_scores`) and ``p_value`` (`object_p_values`: small where a wrong
+        nucleus is unlikely); ``decision`` (text). Numbers are float64; all are ordered by label.
 
     Raises
     ------
     InputError
-        When shapes differ or only one class has p-values.
+        When shapes differ, only one class has p-values, or `calibration` comes without
+        `probability`.
     ConfigError
-        When `significance` or `share` is out of range.
+        When `significance`, `share` or `fdr` is out of range.
+
+    References
+    ----------
+    Jin and Candès 2023 (see `object_p_values`).
     """
     if not 0.5 <= share <= 1:
         raise ConfigError(f"The share of pixels is {share}: give a number from 0.5 to 1.")
@@ -78,8 +102,17 @@ def object_confidence(
     table: dict[str, NDArray] = {"label": ids.astype(np.int64)}
     for name, values in maps.items():
         table[name] = mean(np.asarray(values)[inside])
+    decision: NDArray | None = None
+    if calibration is not None:
+        if probability is None:
+            raise InputError("Trusted nuclei need the probability of nucleus: give its map.")
+        scores = object_scores(labels, probability)
+        table["score"], table["p_value"] = scores, object_p_values(scores, calibration)
+        accepted = trusted_objects(scores, calibration, fdr)
+        rejected = rejected_objects(scores, calibration, fdr)
+        decision = np.select([accepted, rejected], ["accept", "reject"], "review")
     if not p_values:
-        return table
+        return table if decision is None else table | {"decision": decision}
     regions = prediction_regions(
         {name: np.asarray(values)[inside] for name, values in p_values.items()}, significance
     )
@@ -87,7 +120,7 @@ def object_confidence(
     table["uncertain_share"] = mean(regions == 3)
     table["strange_share"] = mean(regions == 0)
     table["confidence"] = 1 - table["p_background"]
-    excluded = mean(regions < 2)
-    accepted, rejected = table["certain_share"] >= share, excluded >= share
-    table["decision"] = np.select([accepted, rejected], ["accept", "reject"], "review")
-    return table
+    if decision is None:
+        accepted, rejected = table["certain_share"] >= share, mean(regions < 2) >= share
+        decision = np.select([accepted, rejected], ["accept", "reject"], "review")
+    return table | {"decision": decision}

@@ -205,6 +205,37 @@ def trusted_objects(
     return above & (values >= lowest_right(calibration))
 
 
+def rejected_objects(
+    scores: ArrayLike, calibration: ObjectCalibration, fdr: float = 0.1
+) -> NDArray[np.bool_]:
+    """Objects of one field of which, on average, at most a share `fdr` is right after all.
+
+    The mirror image of `trusted_objects` with the object as unit: p-values against the hypothesis
+    that an object is right, ``(#{calibration objects that are right and score as low} + 1) /
+    (n + 1)``, and Benjamini-Hochberg.
+
+    Parameters
+    ----------
+    scores : array-like, shape (m,)
+        Of all objects that were found in the field.
+    calibration : ObjectCalibration
+    fdr : float
+        Tolerated share, in (0, 1).
+
+    Returns
+    -------
+    ndarray of bool, shape (m,)
+
+    Raises
+    ------
+    ConfigError
+        When `fdr` is out of range.
+    """
+    right = np.sort(calibration.scores[calibration.correct])
+    at_most = np.searchsorted(right, np.asarray(scores, np.float32), side="right")
+    return benjamini_hochberg((at_most + 1) / (calibration.scores.size + 1), fdr)
+
+
 def _field_threshold(calibration: ObjectCalibration, fdr: float) -> float:
     """Lowest score above which objects are selected, with the field as unit.
 
