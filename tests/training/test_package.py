@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_fluorgen.cli.app import app
+from napari_fluorgen.confidence import Calibration
 from napari_fluorgen.models import load_model
 from napari_fluorgen.training.config import read_config
 
@@ -20,6 +21,8 @@ def test_training_ends_in_a_package_that_loads(config_file, tmp_path):
     model = load_model(package)
     assert model.card.splitlines()[0].startswith("Trained on simulated data")
     assert model.calibration is not None
+    calibration = Calibration.from_arrays(model.calibration)
+    assert calibration.fields.n_fields == calibration.objects.n_fields
     assert set(model.spec.training["validation_pearson"]) == {"nuclei", "lipids", "cytoplasm"}
 
     again = CliRunner().invoke(app, arguments)

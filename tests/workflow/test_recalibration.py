@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_fluorgen.confidence import calibrate
+from napari_fluorgen.confidence import Calibration, calibrate
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io import read_stack
 from napari_fluorgen.models import PROBABILITY, load_model
@@ -56,6 +56,8 @@ def test_the_calibration_is_that_of_what_staining_gives(model, folder, tmp_path)
     found = np.sort(np.concatenate([1 - new.calibration["nucleus"], new.calibration["background"]]))
     np.testing.assert_allclose(found, everything, atol=2e-3)
     assert PROBABILITY in new.spec.output_names
+    nuclei = Calibration.from_arrays(new.calibration).objects
+    assert nuclei.scores.size == field.nuclei_labels.max()
 
     with pytest.raises(OutputError, match="exists already"):
         recalibrate(model, folder, path)

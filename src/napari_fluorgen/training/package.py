@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from torch import nn
 
 from napari_fluorgen.confidence import calibrate
 from napari_fluorgen.models import ModelSpec, save_package
+from napari_fluorgen.segmentation import segment_nuclei
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.config import TrainingConfig
 from napari_fluorgen.training.data import Pair, load_pairs
@@ -54,7 +56,7 @@ def write_package(
     Path
         The package's folder.
     """
-    divisor = max(network.architecture.divisor for network in config.networks.values())
+    divisor = math.lcm(*(network.architecture.divisor for network in config.networks.values()))
 
     def load(pairs: Path) -> list[Pair]:
         return load_pairs(
@@ -72,8 +74,8 @@ def write_package(
     calibration = None
     if config.data.calibration is not None and "nuclei" in networks:
         pairs = load(config.data.calibration)
-        probabilities = nuclei_probabilities(networks["nuclei"], pairs, divisor)
-        calibration = calibrate(probabilities).to_arrays()
+        found = found_nuclei(networks["nuclei"], pairs, config, divisor)
+        calibration = calibrate(found).to_arrays()
     correlations = correlation(networks, validation, divisor)
     spec = ModelSpec(
         name=config.name,
@@ -103,7 +105,9 @@ def write_package(
         general=config.general,
     )
     planes = validation[0].planes
-    rows, columns = (min(n, _TEST_SIZE) // spec.divisor * spec.divisor for n in planes.shape[1:])
+    rows, columns = (
+        max(divisor, min(n, _TEST_SIZE)) // spec.divisor * spec.divisor for n in planes.shape[1:]
+    )
     return save_package(
         folder,
         spec,
@@ -112,6 +116,7 @@ def write_package(
         test_input=planes[None, :, :rows, :columns],
         card=model_card(config, correlations, calibration),
         overwrite=overwrite,
+        half_weights=config.half_weights,
     )
 
 
@@ -126,13 +131,21 @@ def _plane_range(config: TrainingConfig) -> dict[str, Any]:
     return {"plane_range_um": [round(_SMALLEST_WINDOW * span, 3), round(span, 3)]}
 
 
-def nuclei_probabilities(
-    network: nn.Module, pairs: list[Pair], divisor: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Yield the nuclei probability (Y, X) of each field and its true mask."""
+def found_nuclei(
+    network: nn.Module, pairs: list[Pair], config: TrainingConfig, divisor: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]]:
+    """Yield the nuclei probability (Y, X) of each field, its true nuclei and those found."""
     for pair in pairs:
-        logits = _predict(network, pair.planes, divisor)[1]
-        yield logits.softmax(0)[1].numpy(), pair.labels > 0
+        probability = _predict(network, pair.planes, divisor)[1].softmax(0)[1].numpy()
+        found = segment_nuclei(
+            probability,
+            pixel_size_um=config.pixel_size_um,
+            threshold=config.nuclei.threshold,
+            min_area_um2=config.nuclei.min_area_um2,
+            max_area_um2=config.nuclei.max_area_um2,
+            seed_distance_um=config.nuclei.seed_distance_um,
+        )
+        yield probability, pair.labels, found
 
 
 def correlation(

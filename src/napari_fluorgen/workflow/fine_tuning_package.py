@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from napari_fluorgen.confidence import calibrate
 from napari_fluorgen.models import PROBABILITY, ModelSpec, install_package, save_package
 from napari_fluorgen.staining.source import mirrored
 from napari_fluorgen.training.course import StainConfig
 from napari_fluorgen.workflow.fine_tuning_card import write_card
+from napari_fluorgen.workflow.fine_tuning_fields import TunedField
 from napari_fluorgen.workflow.fine_tuning_material import Material
 from napari_fluorgen.workflow.fine_tuning_request import (
     FineTuneRequest,
     FineTuneResult,
     FineTuneScores,
 )
-from napari_fluorgen.workflow.fine_tuning_scores import best_threshold, predict, score
+from napari_fluorgen.workflow.fine_tuning_scores import best_threshold, predict, score, segment
 from napari_fluorgen.workflow.provenance import timestamp, versions
 
 _TEST_SIDE = 128
@@ -175,15 +177,21 @@ def _calibration(material: Material, run: Run) -> tuple[Mapping[str, Any] | None
     network = material.networks.get("nuclei")
     held = [part for part in material.parts["calibration"] if part.labels is not None]
     if network is not None and held:
-        fields = (
-            (predict({"nuclei": network}, part.planes, material.spec)[PROBABILITY], part.labels)
-            for part in held
-        )
-        table = calibrate((np.clip(p, 0, 1), labels > 0) for p, labels in fields)  # type: ignore[operator]
-        return table.to_arrays(), "pairs"
+        return calibrate(_found_nuclei(network, held, material.spec)).to_arrays(), "pairs"
     if "nuclei" not in run.trained and material.start.calibration is not None:
         return material.start.calibration, "start"
     return None, "none"
+
+
+def _found_nuclei(
+    network: nn.Module, parts: Sequence[TunedField], spec: ModelSpec
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]]:
+    """Yield the nuclei probability (Y, X) of each part, its true nuclei and those found."""
+    for part in parts:
+        assert part.labels is not None
+        predicted = predict({"nuclei": network}, part.planes, spec)[PROBABILITY]
+        probability = np.clip(predicted, 0, 1)
+        yield probability, part.labels, segment(probability, spec, spec.nuclei.threshold)
 
 
 def _losses(before: FineTuneScores, after: FineTuneScores, trained: Sequence[str]) -> list[str]:

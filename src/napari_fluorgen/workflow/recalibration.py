@@ -86,11 +86,11 @@ def recalibrate(
 
 def _predicted(
     model: Model, stacks: list[BrightfieldStack], notes: list[str]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Yield the nuclei probability (Y, X) of each field and its true mask."""
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]]:
+    """Yield the nuclei probability (Y, X) of each field, its true nuclei and those found."""
     from napari_fluorgen.models import PROBABILITY
     from napari_fluorgen.workflow.fine_tuning_fields import LABELS, read_field
-    from napari_fluorgen.workflow.fine_tuning_scores import predict
+    from napari_fluorgen.workflow.fine_tuning_scores import predict, segment
 
     networks = {"nuclei": model.network("nuclei")}
     for stack in stacks:
@@ -102,5 +102,6 @@ def _predicted(
             )
         field = read_field(replace(stack, truth=truth), model.spec, model.spec, notes)
         assert field.labels is not None
-        probability = predict(networks, field.planes, model.spec)[PROBABILITY]
-        yield np.clip(probability, 0, 1), field.labels > 0
+        probability = np.clip(predict(networks, field.planes, model.spec)[PROBABILITY], 0, 1)
+        found = segment(probability, model.spec, model.spec.nuclei.threshold)
+        yield probability, field.labels, found
