@@ -92,6 +92,39 @@ def test_onnx_computes_the_same_at_other_sizes(package, model):
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize("fold", [1, 3])
+def test_half_weights_take_half_the_space_and_compute_the_same_everywhere(tmp_path, fold):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    architectures = {
+        stain: architecture.model_copy(update={"fold": fold, "growth_rate": 12})
+        for stain, architecture in make_spec().architectures.items()
+    }
+    divisor = architectures["nuclei"].divisor
+    spec = make_spec(architectures=architectures, divisor=divisor)
+    x = np.random.default_rng(3).normal(size=(1, 7, 4 * divisor, 3 * divisor)).astype(np.float32)
+    for name, half in (("whole", False), ("half", True)):
+        save_package(
+            tmp_path / name, spec, make_networks(spec), test_input=x, card=CARD, half_weights=half
+        )
+    for name in ("nuclei.safetensors", "networks.onnx"):
+        whole, half = (tmp_path / folder / name for folder in ("whole", "half"))
+        assert half.stat().st_size < 0.75 * whole.stat().st_size
+    model = Model(tmp_path / "half")
+    assert model.network("nuclei").encoder.stem.weight.dtype == torch.float32
+    session = runtime.InferenceSession(
+        tmp_path / "half" / "networks.onnx", providers=["CPUExecutionProvider"]
+    )
+    _, stored = model.test_tensors()
+    with torch.no_grad():
+        computed = model.combined()(torch.from_numpy(x))
+    for a, b, wanted in zip(
+        session.run(None, {"brightfield": x}), computed, stored.values(), strict=True
+    ):
+        np.testing.assert_allclose(a, wanted, atol=1e-5)
+        np.testing.assert_allclose(b.numpy(), wanted, atol=1e-6)
+
+
 def test_without_onnx_the_package_is_valid_too(tmp_path, monkeypatch):
     spec = pytest.importorskip("bioimageio.spec")
     monkeypatch.setitem(sys.modules, "onnx", None)  # as where it is not installed

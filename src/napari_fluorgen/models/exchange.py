@@ -15,7 +15,9 @@ OPSET = 17
 _log = logging.getLogger(__name__)
 
 
-def export_weights(network: CombinedNetwork, folder: Path, *, planes: int) -> dict[str, Any]:
+def export_weights(
+    network: CombinedNetwork, folder: Path, *, planes: int, divisor: int
+) -> dict[str, Any]:
     """Write the weights that BioImage.IO tools run: ONNX, or TorchScript where onnx is absent.
 
     A training node may lack onnx, and hours of training must not be lost for that.
@@ -28,6 +30,8 @@ def export_weights(network: CombinedNetwork, folder: Path, *, planes: int) -> di
         Gets ``networks.onnx`` or ``networks.pt``.
     planes : int
         Channels of the input.
+    divisor : int
+        Number that its rows and columns are multiples of.
 
     Returns
     -------
@@ -41,17 +45,17 @@ def export_weights(network: CombinedNetwork, folder: Path, *, planes: int) -> di
     except ImportError:
         _log.warning("The package onnx is not installed: the networks are stored as TorchScript.")
     else:
-        export_onnx(network, folder / "networks.onnx", planes=planes)
+        export_onnx(network, folder / "networks.onnx", planes=planes, divisor=divisor)
         return {"onnx": {"source": "networks.onnx", "opset_version": OPSET}}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(network, _example(planes), check_trace=False)
+        traced = torch.jit.trace(network, _example(planes, divisor), check_trace=False)
         torch.jit.save(traced, str(folder / "networks.pt"))
     version = torch.__version__.partition("+")[0]
     return {"torchscript": {"source": "networks.pt", "pytorch_version": version}}
 
 
-def export_onnx(network: CombinedNetwork, path: Path, *, planes: int) -> None:
+def export_onnx(network: CombinedNetwork, path: Path, *, planes: int, divisor: int) -> None:
     """Write `network` as ONNX with dynamic batch, rows and columns.
 
     Parameters
@@ -63,6 +67,8 @@ def export_onnx(network: CombinedNetwork, path: Path, *, planes: int) -> None:
         as ``network.output_names``.
     planes : int
         Channels of the input.
+    divisor : int
+        Number that its rows and columns are multiples of.
     """
     import torch
 
@@ -72,7 +78,7 @@ def export_onnx(network: CombinedNetwork, path: Path, *, planes: int) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            _example(planes),
+            _example(planes, divisor),
             str(path),
             input_names=["brightfield"],
             output_names=list(network.output_names),
@@ -82,7 +88,35 @@ def export_onnx(network: CombinedNetwork, path: Path, *, planes: int) -> None:
         )
 
 
-def _example(planes: int) -> tuple[Any]:
+def halve_weights(path: Path) -> None:
+    """Store the 4D weights of an ONNX file in half precision where that loses nothing.
+
+    Each is cast to float32 where it is used; runtimes do that once, when they load the file.
+    """
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path)
+    casts = []
+    for tensor in model.graph.initializer:
+        weight = numpy_helper.to_array(tensor)
+        half = weight.astype(np.float16) if weight.ndim == 4 else weight
+        if weight.dtype != np.float32 or weight.ndim != 4 or not np.array_equal(half, weight):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(
+            onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _example(planes: int, divisor: int) -> tuple[Any]:
     import torch
 
-    return (torch.zeros(1, planes, 64, 64),)
+    return (torch.zeros(1, planes, 2 * divisor, 2 * divisor),)

@@ -136,7 +136,11 @@ class Model:
         with torch.device("meta"):
             network = build_network(self.spec.architectures[stain])
         try:
-            network.load_state_dict(load_file(path), assign=True)
+            weights = {  # half_weights of save_package
+                name: value.float() if value.is_floating_point() else value
+                for name, value in load_file(path).items()
+            }
+            network.load_state_dict(weights, assign=True)
         except (SafetensorError, RuntimeError, OSError) as error:
             raise ModelError(_damaged(path, "does not hold the weights described")) from error
         return network.eval().requires_grad_(False)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.io.atomic import atomic_path
-from napari_fluorgen.models.exchange import export_weights
+from napari_fluorgen.models.exchange import export_weights, halve_weights
 from napari_fluorgen.models.rdf import describe
 from napari_fluorgen.models.spec import ModelSpec
 
@@ -33,6 +33,7 @@ def save_package(
     card: str,
     overwrite: bool = False,
     license_id: str = "BSD-3-Clause",
+    half_weights: bool = False,
 ) -> Path:
     """Write a model package: a folder that is also a BioImage.IO model.
 
@@ -54,6 +55,10 @@ def save_package(
         Whether an existing folder may be replaced.
     license_id : str
         SPDX identifier of the weights' licence.
+    half_weights : bool
+        Round the weights of convolutions to half precision and store them so, in half the space;
+        the networks still compute in float32. Everything in the package, its test tensors too,
+        is of the rounded weights.
 
     Returns
     -------
@@ -73,6 +78,10 @@ def save_package(
 
     folder = Path(folder)
     combined = CombinedNetwork(_clean_copies(spec, networks)).eval()
+    if half_weights:
+        for weight in combined.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.half().float()
     if combined.output_names != spec.output_names:
         raise ModelError(
             f"{spec.name}: the networks give {', '.join(combined.output_names)} where the "
@@ -91,11 +100,16 @@ def save_package(
         np.save(temporary / "input.npy", x)
         for name, output in zip(combined.output_names, outputs, strict=True):
             np.save(temporary / f"output_{name}.npy", output.numpy())
-        attachments = [_save_weights(temporary, *item) for item in combined.networks.items()]
+        attachments = [
+            _save_weights(temporary, stain, network, half_weights)
+            for stain, network in combined.networks.items()
+        ]
         if calibration is not None:
             _save_calibration(temporary / "calibration.npz", calibration)
             attachments.append("calibration.npz")
-        weights = export_weights(combined, temporary, planes=spec.planes)
+        weights = export_weights(combined, temporary, planes=spec.planes, divisor=spec.divisor)
+        if half_weights and "onnx" in weights:
+            halve_weights(temporary / weights["onnx"]["source"])
         (temporary / "README.md").write_text(card, encoding="utf-8")
         record = describe(
             spec, temporary, weights=weights, attachments=attachments, license_id=license_id
@@ -133,11 +147,15 @@ def _clean_copies(spec: ModelSpec, networks: Mapping[str, nn.Module]) -> dict[st
     return copies
 
 
-def _save_weights(folder: Path, stain: str, network: nn.Module) -> str:
+def _save_weights(folder: Path, stain: str, network: nn.Module, half: bool) -> str:
     from safetensors.torch import save
 
     name = f"{stain}.safetensors"
-    (folder / name).write_bytes(save(network.state_dict()))
+    state = {
+        key: value.half() if half and value.ndim == 4 else value
+        for key, value in network.state_dict().items()
+    }
+    (folder / name).write_bytes(save(state))
     return name
 
 

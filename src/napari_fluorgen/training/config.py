@@ -96,6 +96,9 @@ class TrainingConfig(_Section):
         default=100, ge=1, description="Steps between validations, each followed by a checkpoint."
     )
     early_stopping: EarlyStopping | None = None
+    half_weights: bool = Field(
+        default=False, description="Store the package's weights in half precision."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:
