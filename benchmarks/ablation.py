@@ -53,7 +53,7 @@ VISIBLE = 0.1
 IOUS = (0.5, 0.7)
 SCALING = BackgroundScaling(gain=4.0)
 RANGES = {
-    "nuclei": StainRange(minimum=0, maximum=18000),
+    "nuclei": StainRange(minimum=65, maximum=6365),
     "lipids": StainRange(minimum=0, maximum=8000),
     "cytoplasm": StainRange(minimum=0, maximum=32000),
 }
