@@ -151,23 +151,34 @@ def install_folder(model_folder, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def learning(viewer, qtbot, install_folder, result):
-    """A dock with one pair of loaded layers, nuclei labels among them."""
-    dock = TrainDock(viewer)
+def open_learning(viewer, qtbot, install_folder, result):
+    """Open a dock beside one pair of loaded layers, nuclei labels among them."""
+
+    def opened():
+        dock = TrainDock(viewer)
+        qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
+        grid = {"scale": (0.325, 0.325), "units": ("micrometer",) * 2}
+        viewer.add_image(
+            make_planes(5), name="mine", scale=(2, 0.325, 0.325), units=("micrometer",) * 3
+        )
+        for stain, image in result.images.items():
+            viewer.add_image(image, name=f"my {stain}", **grid)
+        viewer.add_labels(result.nuclei_labels.astype(np.int32), name="nuclei mask", **grid)
+        common.choose(dock.controls.models, MODEL)
+        dock.controls.steps.setValue(3)
+        return dock
+
+    return opened
+
+
+@pytest.fixture
+def learning(qtbot, open_learning):
+    dock = open_learning()
     qtbot.addWidget(dock)
-    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
-    grid = {"scale": (0.325, 0.325), "units": ("micrometer",) * 2}
-    viewer.add_image(
-        make_planes(5), name="mine", scale=(2, 0.325, 0.325), units=("micrometer",) * 3
-    )
-    for stain, image in result.images.items():
-        viewer.add_image(image, name=f"my {stain}", **grid)
-    viewer.add_labels(result.nuclei_labels.astype(np.int32), name="true nuclei outlines", **grid)
-    common.choose(dock.controls.models, MODEL)
-    dock.controls.steps.setValue(3)
     return dock
 
 
+@pytest.mark.slow
 def test_layers_become_a_model_in_the_list(viewer, qtbot, learning, install_folder):
     stain = StainDock(viewer)
     qtbot.addWidget(stain)
@@ -192,6 +203,7 @@ def test_layers_become_a_model_in_the_list(viewer, qtbot, learning, install_fold
     ]
     assert not learning.progress.preview.picture.pixmap().isNull()
     assert learning.figures.rows.rowCount() > 6
+    assert learning.widget().minimumSizeHint().width() <= common.WIDTH - SCROLL_BAR
     qtbot.waitUntil(lambda: stain.controls.models.findData("mine") >= 0, timeout=WAIT)
     qtbot.waitUntil(lambda: learning.controls.models.findData("mine") >= 0, timeout=WAIT)
     assert learning.controls.name.text() == "mine-2"
@@ -216,7 +228,8 @@ def test_cancel_keeps_the_best_and_a_second_click_nothing(qtbot, learning, insta
     assert learning.controls.isVisibleTo(learning)
 
 
-def test_closing_the_dock_stops_the_training(qtbot, learning, viewer):
+def test_closing_the_dock_stops_the_training(qtbot, open_learning):
+    learning = open_learning()
     learning.controls.steps.setValue(100_000)
     learning.start()
     qtbot.waitUntil(lambda: bool(learning.progress.curve.curves), timeout=WAIT)

@@ -32,3 +32,12 @@ def test_no_numbers_are_dark():
     truth = np.full((8, 8), np.nan)
     assert not side_by_side(truth, truth).any()
     assert not side_by_side(np.ones((8, 8)), np.ones((8, 8))).any(), "a constant has no contrast"
+
+
+def test_of_a_long_strip_the_brightest_piece_is_shown():
+    truth = np.zeros((512, 40))
+    truth[400:420] = 1000
+    picture = side_by_side(truth, truth)
+    assert picture.shape == (50, 2 * 40 + GAP)
+    assert (picture == 255).any()
+    assert side_by_side(truth.T, truth.T).shape == (40, 2 * 50 + GAP)

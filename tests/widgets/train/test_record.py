@@ -64,6 +64,12 @@ def test_curves_are_shares_of_the_start():
     assert 0.2 < curve.now < 0.5, "smoothed, on its way to a quarter"
 
 
+def test_a_noisy_start_is_where_the_curve_starts():
+    losses = [9.0, 1.0, 2.0, 3.0, 2.0]
+    record = filled(5, loss=lambda step: losses[step - 1])
+    assert {y for _, y in record.curves()[0].points} == {1.0}
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 3000), st.integers(0, 10**6))
 def test_curves_stay_short_and_in_order(steps, seed):

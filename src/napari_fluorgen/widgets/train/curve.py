@@ -72,16 +72,13 @@ class LossCurve(QWidget):
         for curve in self._curves:
             color, style = _LINES.get(curve.stain, _OTHER)
             painter.setPen(QPen(color, 2, style))
-            painter.drawPolyline(
-                QPolygonF(
-                    [
-                        QPointF(
-                            plot.left() + x * plot.width(), plot.bottom() - y / top * plot.height()
-                        )
-                        for x, y in curve.points
-                    ]
-                )
-            )
+            line = [
+                QPointF(plot.left() + x * plot.width(), plot.bottom() - y / top * plot.height())
+                for x, y in curve.points
+            ]
+            painter.drawPolyline(QPolygonF(line))
+            painter.setPen(QPen(color, 6, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            painter.drawPoint(line[-1])  # seen from the first step on
 
     def _draw_axes(self, painter: QPainter, plot: QRectF, top: float) -> None:
         ink = self.palette().windowText().color()

@@ -12,11 +12,15 @@ SIDE = 136
 
 GAP = 4
 
+_LONGEST = 1.25  # longer side of a piece over its shorter one
+
 
 def side_by_side(predicted: Any, truth: Any, side: int = SIDE) -> NDArray[np.uint8]:
     """Put prediction (left) and truth (right) into one grey picture.
 
     Both are shown with the limits of the truth, so that a stain that is too faint looks too faint.
+    Of a part that is large or a long strip only the brightest piece of the truth is shown: cells
+    must be seen.
 
     Parameters
     ----------
@@ -30,9 +34,11 @@ def side_by_side(predicted: Any, truth: Any, side: int = SIDE) -> NDArray[np.uin
     ndarray, shape (height, 2 * width + GAP), uint8
         Contiguous.
     """
-    halves = [_shrink(_crop(np.asarray(x, np.float32), side), side) for x in (predicted, truth)]
-    real = halves[1][np.isfinite(halves[1])]
-    low, high = np.percentile(real, (1, 99.7)) if real.size else (0.0, 1.0)
+    real = np.nan_to_num(np.asarray(truth, np.float32))
+    window = tuple(_brightest(real, axis, side) for axis in (0, 1))
+    halves = [_shrink(np.asarray(x, np.float32)[window], side) for x in (predicted, truth)]
+    finite = halves[1][np.isfinite(halves[1])]
+    low, high = np.percentile(finite, (1, 99.7)) if finite.size else (0.0, 1.0)
     span = max(float(high - low), 1e-6)
     grey = [np.nan_to_num((half - low) / span).clip(0, 1) for half in halves]
     gap = np.zeros((grey[0].shape[0], GAP), np.float32)
@@ -40,11 +46,12 @@ def side_by_side(predicted: Any, truth: Any, side: int = SIDE) -> NDArray[np.uin
     return np.ascontiguousarray(np.round(255 * picture), np.uint8)
 
 
-def _crop(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Cut the middle of an image that is much larger than its picture: cells must be seen."""
-    rows, columns = (min(n, 2 * side) for n in image.shape)
-    top, left = ((n - m) // 2 for n, m in zip(image.shape, (rows, columns), strict=True))
-    return image[top : top + rows, left : left + columns]
+def _brightest(image: NDArray[np.float32], axis: int, side: int) -> slice:
+    """Rows (or columns) of the brightest piece that is neither too large nor a long strip."""
+    length = min(image.shape[axis], 2 * side, max(1, round(_LONGEST * image.shape[1 - axis])))
+    sums = image.mean(axis=1 - axis, dtype=np.float64)
+    first = int(np.argmax(np.convolve(sums, np.ones(length), "valid")))
+    return slice(first, first + length)
 
 
 def _shrink(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:

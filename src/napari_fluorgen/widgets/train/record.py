@@ -53,6 +53,7 @@ class _Course:
         if len(self.start) < _START_STEPS:
             self.start.append(loss)
             self.smooth = median(self.start)
+            self.points = [(done, self.smooth) for done, _ in self.points]
         else:
             self.smooth += (loss - self.smooth) / min(_SMOOTHING_STEPS, len(self.points) + 2)
         self.points.append((step, self.smooth))

@@ -68,6 +68,7 @@ class FigureTable(QWidget):
         self.rows = QGridLayout(self)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.rows.setVerticalSpacing(2)
+        self.rows.setHorizontalSpacing(8)
         self.rows.setColumnStretch(0, 1)
         self.hide()
 
@@ -90,6 +91,8 @@ class FigureTable(QWidget):
         label.setToolTip(tip)
         if bold:
             label.setStyleSheet("font-weight: bold;")
-        if column in (1, 2):
+        if column == 0:  # the numbers have their room first
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        elif column in (1, 2):
             label.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.rows.addWidget(label, row, column)
