@@ -291,6 +291,9 @@ def main() -> None:
     parser.add_argument("--other", type=Path, nargs="*", default=[], help="stacks unlike these")
     simulated.add_options(parser, fields=60)
     options = parser.parse_args()
+    missing = [str(path) for path in options.other if not path.exists()]
+    if missing:
+        parser.error(f"{', '.join(missing)}: not found")
     simulated.bound_threads(options.threads)
     model = fluorgen.load_model(options.model)
     fields = list(all_predicted(model, options))
