@@ -3,12 +3,14 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
 
 Everything is done as a user does it: the sample is opened in *Load stacks*, stained with a click,
-judged, measured. Takes as long as one staining of the sample, plus some seconds.
+judged, measured, and learned from. Takes as long as one staining of the sample and the training
+of `--steps` steps a stain, plus some seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -33,6 +35,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--sample", type=Path, help="another plate than the sample data")
     parser.add_argument("--model", help="another model than the suggested one")
+    parser.add_argument("--steps", type=int, default=60, help="of the training, for each stain")
+    parser.add_argument("--only-train", action="store_true", help="only the picture of Train")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 
@@ -42,7 +46,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         widgets["Measure & export"].folder.setText(folder)
         try:
-            take_all(viewer, docks, widgets, options)
+            if not options.only_train:
+                take_all(viewer, docks, widgets, options)
+            # The trained model is not installed among the user's own.
+            os.environ["FLUORGEN_MODEL_DIR"] = str(Path(folder) / "models")
+            take_training(viewer, docks, widgets, options)
         except TimeoutError as error:
             print(error, file=sys.stderr)
             return 1
@@ -71,11 +79,7 @@ def open_docks(viewer: napari.Viewer) -> tuple[dict[str, Any], dict[str, Any]]:
 def take_all(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> None:
     """Walk through the work and take a picture at each stop."""
     load, stain, confidence, measure = (widgets[name] for name in NAMES)
-    if options.sample:
-        load.open(options.sample)
-    else:
-        load.sample_button.click()
-    wait(lambda: load.plate is not None, "the plate")
+    open_plate(load, options)
     load.grid.picked.emit(load.plate.wells[0])
     wait(lambda: stain.layer() is not None, "the stack")
     wait(lambda: stain.controls.model is not None, "a model")
@@ -108,6 +112,41 @@ def take_all(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> N
     confidence.map_layer().visible = True
     wait(lambda: confidence.counts.text(), "the counts")
     take(viewer, options.output / "confidence.png")
+
+
+def take_training(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> None:
+    """Train on all fields of the sample's first well and take a picture at the end."""
+    load = widgets[NAMES[0]]
+    viewer.layers.clear()
+    for name in NAMES[1:]:
+        docks[name].hide()
+    if load.plate is None:
+        open_plate(load, options)
+    load.replace.setChecked(False)
+    load.grid.picked.emit(load.plate.wells[0])
+    for row in range(1, load.sites.count()):
+        wait(lambda: viewer.layers, "a field")
+        before = len(viewer.layers)
+        load.sites.itemClicked.emit(load.sites.item(row))
+        wait(lambda before=before: len(viewer.layers) > before, "the next field")
+    _, train = viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
+    wait(lambda: train.controls.model is not None, "a model")
+    train.controls.steps.setValue(options.steps)
+    train.controls.simulated.setChecked(not options.sample)
+    train.button.click()
+    wait(lambda: not train.running, "the new model")
+    if not train.figures.isVisible():
+        raise TimeoutError("The training gave no model; see the notification.")
+    take(viewer, options.output / "train.png")
+
+
+def open_plate(load: Any, options: Any) -> None:
+    """Open the sample, or the plate that was asked for."""
+    if options.sample:
+        load.open(options.sample)
+    else:
+        load.sample_button.click()
+    wait(lambda: load.plate is not None, "the plate")
 
 
 def wait(condition: Callable[[], Any], what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,11 +25,11 @@ def reverse_planes(network: nn.Module) -> nn.Module:
     torch.nn.Module
         In the mode and on the device of `network`.
     """
-    turned = deepcopy(network)
-    stem = turned.encoder.stem  # type: ignore[union-attr]
-    weight = stem.weight.detach()  # type: ignore[union-attr]
+    turned: Any = deepcopy(network)
+    stem = turned.encoder.stem
+    weight = stem.weight.detach()
     filters, _, height, width = weight.shape
-    by_plane = weight.reshape(filters, -1, turned.fold**2, height, width)  # type: ignore[operator]
+    by_plane = weight.reshape(filters, -1, turned.fold**2, height, width)
     with torch.no_grad():
-        stem.weight.copy_(by_plane.flip(1).reshape(weight.shape))  # type: ignore[union-attr]
+        stem.weight.copy_(by_plane.flip(1).reshape(weight.shape))
     return turned

@@ -295,8 +295,9 @@ def nuclei_settings(
     labels: Sequence[NDArray[np.uint32]], pixel_size_um: float, start: NucleiSettings
 ) -> NucleiSettings:
     """Sizes of nuclei as in the training parts; those of the start where there are under ten."""
-    areas = np.concatenate([np.bincount(image.ravel())[1:] for image in labels] or [np.zeros(0)])
-    areas = areas[areas > 0] * pixel_size_um**2
+    counts = [np.bincount(image.ravel())[1:] for image in labels]
+    pixels = np.concatenate(counts) if counts else np.zeros(0, int)
+    areas = pixels[pixels > 0] * pixel_size_um**2
     if areas.size < 10:
         return start
     small, median, large = (float(v) for v in np.percentile(areas, (5, 50, 99)))

@@ -194,12 +194,13 @@ class FineTuneResult:
 def figures(before: FineTuneScores, after: FineTuneScores) -> list[tuple[str, str, str]]:
     """Return rows of (figure, before, after) as text; a dash stands for what is not defined."""
     rows = []
-    for title, one, two in (
+    kinds: tuple[tuple[str, Mapping[Any, float], Mapping[Any, float]], ...] = (
         ("Pearson r, {}", before.pearson, after.pearson),
         ("pixel error, {}", before.pixel_error, after.pixel_error),
         ("nuclei F1 at IoU {:g}", before.f1, after.f1),
-    ):
-        rows += [(title.format(key), _text(one.get(key)), _text(two[key])) for key in two]  # type: ignore[attr-defined, index]
+    )
+    for title, one, two in kinds:
+        rows += [(title.format(key), _text(one.get(key)), _text(two[key])) for key in two]
     return rows
 
 
