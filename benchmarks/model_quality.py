@@ -29,7 +29,7 @@ import numpy as np
 
 import napari_fluorgen as fluorgen
 from napari_fluorgen.confidence import error_rates
-from napari_fluorgen.measurement import score_fields
+from napari_fluorgen.measurement import pearson, score_fields
 from napari_fluorgen.segmentation import MatchScores, pool_scores, score_thresholds
 from napari_fluorgen.simulation.presets import get_preset
 from napari_fluorgen.stack import StainedField
@@ -46,6 +46,7 @@ class Comparison:
         self.lowest: dict[str, float] = {}
         self.matches: dict[str, list[MatchScores]] = defaultdict(list)
         self.errors: dict[tuple[str, float], list[float]] = defaultdict(list)
+        self.flat: list[float] = []
         self.seconds: list[float] = []
 
     def pairs(self, files: list[Path]) -> Iterator[tuple[dict, dict]]:
@@ -55,13 +56,21 @@ class Comparison:
             field = fluorgen.stain(replace(true.stack, truth={}), self.model)
             self.seconds.append(time.perf_counter() - start)
             self._add_nuclei(true.labels, field)
+            nuclei = true.truth["nuclei"]
+            self.flat.append(pearson(flat(nuclei, true.labels), nuclei))
             yield field.images, true.truth
 
     def _add_nuclei(self, labels: np.ndarray, field: StainedField) -> None:
-        for score in score_thresholds(labels, field.nuclei_labels, IOUS):
-            self.matches[str(score.iou)].append(score)
-        for score in score_thresholds(*clear_of_border(labels, field.nuclei_labels), IOUS):
-            self.matches[f"{score.iou} clear of the border"].append(score)
+        found = field.nuclei_labels
+        pixel_um = self.model.spec.pixel_size_um
+        smallest = self.model.spec.nuclei.min_area_um2 / pixel_um**2
+        for kind, pair in {
+            "": (labels, found),
+            " without slivers": without_slivers(labels, found, smallest),
+            " clear of the border": clear_of_border(labels, found),
+        }.items():
+            for score in score_thresholds(*pair, IOUS):
+                self.matches[f"{score.iou}{kind}"].append(score)
         if field.p_values:
             for level in SIGNIFICANCE:
                 for label, share in error_rates(field.p_values, labels > 0, level).items():
@@ -84,6 +93,7 @@ class Comparison:
                 for name, score in scores.stains.items()
             },
             "pixel_error": scores.pixel_error,
+            "pearson_of_flat_nuclei": float(np.mean(self.flat)),
             "nuclei": {name: nuclei_record(found) for name, found in self.matches.items()},
             "conformal_error": {
                 label: {str(level): float(np.nanmean(self.errors[label, level])) for level in
@@ -100,12 +110,36 @@ class Comparison:
 
 def clear_of_border(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave out nuclei that the border cuts, and what was found at the border or on them."""
-    cut = np.isin(truth, _at_border(truth)) & (truth > 0)
-    touching = np.isin(found, _at_border(found)) & (found > 0)
+    truth, found = _left_out(np.isin(truth, _at_border(truth)), truth, found)
+    return truth, np.where(np.isin(found, _at_border(found)), 0, found)
+
+
+def without_slivers(
+    truth: np.ndarray, found: np.ndarray, smallest: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out what the border leaves of nuclei, below `smallest` pixels, and what lies on it."""
+    small = np.bincount(truth.ravel()) < smallest
+    cut = np.zeros_like(small)
+    cut[_at_border(truth)] = True
+    return _left_out((small & cut)[truth], truth, found)
+
+
+def _left_out(
+    region: np.ndarray, truth: np.ndarray, found: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Remove true nuclei in `region`, and found ones that lie on them with more than half."""
+    region = region & (truth > 0)
     area = np.bincount(found.ravel())
-    on_cut = np.bincount(found[cut], minlength=area.size) > 0.5 * area
-    on_cut[0] = False
-    return np.where(cut, 0, truth), np.where(touching | on_cut[found], 0, found)
+    on_region = np.bincount(found[region], minlength=area.size) > 0.5 * area
+    on_region[0] = False
+    return np.where(region, 0, truth), np.where(on_region[found], 0, found)
+
+
+def flat(stain: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Fill each nucleus with its mean: what a stain without texture and blur would be."""
+    mean = np.bincount(labels.ravel(), stain.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
+    mean[0] = np.median(stain[labels == 0])
+    return mean[labels]
 
 
 def _at_border(labels: np.ndarray) -> np.ndarray:
@@ -126,8 +160,6 @@ def nuclei_record(matches: list[MatchScores]) -> dict[str, float | int]:
 
 def evaluate(model: fluorgen.models.Model, files: list[Path]) -> dict[str, Any]:
     """Stain every field and compare it with its truth."""
-    from napari_fluorgen.measurement import pearson
-
     comparison = Comparison(model)
 
     def watched() -> Iterator[tuple[dict, dict]]:
@@ -175,6 +207,9 @@ def print_tables(name: str, result: dict[str, Any]) -> None:
             f"| {score['pixel_error']:.3f} | {score['ssim']:.3f} |"
         )
     print(f"\nOfficial pixel error {result['pixel_error']:.3f}.")
+    print(
+        f"r of the true nuclei, each filled with its mean: {result['pearson_of_flat_nuclei']:.3f}."
+    )
     if "feature_error" in result:
         features = result["feature_error"]
         print(

@@ -68,6 +68,7 @@ def test_draws_are_contiguous_strided_uneven_and_repeated():
     assert any((step == 2).all() for step in steps)
     assert any((step > 0).all() and step.max() > step.min() + 1 for step in steps)
     assert any((step == 0).any() for step in steps)
+    assert any((step == 0).all() for step in steps), "a single plane"
 
 
 def test_planes_of_a_crop_stay_in_order():

@@ -77,7 +77,7 @@ def draw_planes(depth: int, planes: int, rng: np.random.Generator) -> NDArray[np
 
     Half of the draws are evenly spaced within a window of 0.3 to 1 times the stack (contiguous,
     strided, or repeated where the window is short), three tenths are any planes without repeats
-    (uneven spacing), a fifth are two to ``planes - 1`` planes of which some stand in for their
+    (uneven spacing), a fifth are one to ``planes - 1`` planes of which some stand in for their
     neighbours, as staining does with short stacks.
 
     Parameters
@@ -101,7 +101,7 @@ def draw_planes(depth: int, planes: int, rng: np.random.Generator) -> NDArray[np
         return np.round(np.linspace(start, start + span, planes)).astype(np.intp)
     if kind < 0.8 and depth >= planes:
         return np.sort(rng.choice(depth, planes, replace=False))
-    few = int(rng.integers(2, max(min(planes, depth + 1), 3)))
+    few = int(rng.integers(1, max(min(planes, depth + 1), 2)))
     return np.sort(rng.choice(depth, few, replace=False))[spread_planes(few, planes)]
 
 
