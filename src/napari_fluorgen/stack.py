@@ -99,6 +99,17 @@ class StainedField:
         JSON-ready record of versions, model digest, device, precision, request and adaptations.
     channel_files : mapping of str to str
         As in the stack.
+    nuclei : dict of str to ndarray, shape (N,)
+        One row a nucleus, in the order of the labels: ``label`` (uint32), ``probability_mean``,
+        ``p_value`` (against the hypothesis that it is wrong; NaN where the model carries no
+        calibration of nuclei), ``confidence`` (how firmly background is ruled out, 0 to 1; NaN
+        without p-values), ``decision`` (``"accept"``, ``"review"``, ``"reject"``) and ``reviewed``
+        (``""``, or a person's ``"accept"`` or ``"reject"``). Empty where no table was made.
+    verdict : str or None
+        One sentence when the stack does not look like what the model was calibrated on.
+    widths : dict of str to ndarray, shape (Y, X), uint16
+        Width of the intervals of ``"lipids"`` and ``"cytoplasm"`` in counts; empty unless asked
+        for.
     """
 
     identity: FieldIdentity
@@ -109,9 +120,24 @@ class StainedField:
     p_values: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     channel_files: Mapping[str, str] = field(default_factory=dict)
+    nuclei: dict[str, NDArray[Any]] = field(default_factory=dict)
+    verdict: str | None = None
+    widths: dict[str, NDArray[np.uint16]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows, columns."""
         y, x = self.nuclei_labels.shape
         return int(y), int(x)
+
+    @property
+    def decisions(self) -> NDArray[np.str_]:
+        """Decision about each nucleus, a person's where there is one; empty without a table."""
+        decision = np.asarray(self.nuclei.get("decision", ()), np.str_)
+        reviewed = np.asarray(self.nuclei.get("reviewed", np.full(decision.shape, "")), np.str_)
+        return np.where(reviewed != "", reviewed, decision)
+
+    @property
+    def trusted(self) -> NDArray[np.bool_]:
+        """Whether each nucleus is accepted after review; empty without a table."""
+        return np.asarray(self.decisions == "accept", np.bool_)

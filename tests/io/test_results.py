@@ -31,6 +31,18 @@ def make_field(name="stack", shape=(30, 41), objects=3, **changes):
     return StainedField(**(values | changes))
 
 
+def make_table(objects=3):
+    rng = np.random.default_rng(4)
+    return {
+        "label": np.arange(1, objects + 1, dtype=np.uint32),
+        "probability_mean": rng.random(objects),
+        "p_value": np.full(objects, np.nan),
+        "confidence": rng.random(objects),
+        "decision": np.array((["accept", "review", "reject"] * objects)[:objects], "<U6"),
+        "reviewed": np.full(objects, "", "<U6"),
+    }
+
+
 def names(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
@@ -44,7 +56,14 @@ def assert_equal(a, b):
     assert dict(a.channel_files) == dict(b.channel_files)
     assert list(a.images) == list(b.images)
     assert a.p_values.keys() == b.p_values.keys()
+    assert a.verdict == b.verdict
+    assert a.nuclei.keys() == b.nuclei.keys()
+    assert a.widths.keys() == b.widths.keys()
+    for name, column in a.nuclei.items():
+        assert column.dtype.kind == b.nuclei[name].dtype.kind
+        np.testing.assert_array_equal(column, b.nuclei[name])
     for one, other in [
+        *((a.widths[s], b.widths[s]) for s in a.widths),
         *((a.images[s], b.images[s]) for s in a.images),
         *((a.p_values[h], b.p_values[h]) for h in a.p_values),
         (a.nuclei_labels, b.nuclei_labels),
@@ -62,6 +81,41 @@ def test_round_trip(tmp_path, format):
     assert results.list_fields(tmp_path) == ["other", "stack"]
     for field in fields:
         assert_equal(results.read_field(tmp_path, field.identity.name), field)
+
+
+@pytest.mark.parametrize("format", results.FORMATS)
+@pytest.mark.parametrize("objects", [0, 3])
+def test_confidence_of_a_field_round_trips(tmp_path, format, objects):
+    width = np.random.default_rng(5).integers(0, 65536, (30, 41)).astype(np.uint16)
+    field = make_field(
+        objects=objects,
+        nuclei=make_table(objects),
+        verdict="This stack does not look like it.",
+        widths={"lipids": width, "cytoplasm": width[::-1]},
+    )
+    written = results.write_field(field, tmp_path, format=format)
+    assert_equal(results.read_field(tmp_path, "stack"), field)
+    table = tmp_path / "confidence/stack_nuclei.csv"
+    assert table in written
+    lines = table.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "label,probability_mean,p_value,confidence,decision,reviewed"
+    assert len(lines) == 1 + objects
+    results.write_field(make_field(), tmp_path, format=format, overwrite=True)
+    assert not table.exists()
+    assert results.read_field(tmp_path, "stack").widths == {}
+
+
+def test_a_column_is_one_line_of_the_record(tmp_path):
+    field = make_field(nuclei=make_table(), provenance={"messages": ["a [b],\n c", "d"], "x": []})
+    results.write_field(field, tmp_path)
+    assert '"label": [1, 2, 3]' in (tmp_path / "run.json").read_text(encoding="utf-8")
+    assert results.read_field(tmp_path, "stack").provenance == field.provenance
+
+
+def test_a_table_of_other_nuclei_is_refused(tmp_path):
+    results.write_field(make_field(nuclei=make_table(4)), tmp_path)
+    with pytest.raises(InputError, match="4 nuclei is listed, the field has 3"):
+        results.read_field(tmp_path, "stack")
 
 
 def test_layout_of_tiff(tmp_path):

@@ -32,6 +32,7 @@ from napari_fluorgen.confidence.selection import (
     trusted_objects,
 )
 from napari_fluorgen.confidence.spread import SpreadTable, fit_spread, flip_spread
+from napari_fluorgen.confidence.table import nuclei_table
 
 __all__ = [
     "CLASSES",
@@ -56,6 +57,7 @@ __all__ = [
     "looks_like_calibration",
     "missed_share",
     "nonconformity",
+    "nuclei_table",
     "object_confidence",
     "object_p_values",
     "object_scores",

@@ -1,7 +1,8 @@
 """Stained fields as OME-Zarr (NGFF 0.5, Zarr 3): stains, nuclei labels and confidence.
 
 The root is the image of the stains (c, y, x); ``labels/nuclei`` holds the masks, and
-``confidence`` is a second image with the nuclei probability and the p-values.
+``confidence`` is a second image with the nuclei probability, the p-values and, in counts, the
+widths of intervals.
 
 References
 ----------
@@ -136,6 +137,7 @@ def write_stained_field(path: Path, field: StainedField) -> None:
     )
     maps = {"probability": field.nuclei_probability}
     maps |= {f"p-{hypothesis}": values for hypothesis, values in field.p_values.items()}
+    maps |= {f"width-{stain}": width for stain, width in field.widths.items()}
     confidence = np.stack([values.astype(np.float32, copy=False) for values in maps.values()])
     _write_image(
         root.create_group("confidence"),
@@ -165,7 +167,8 @@ def _omero(names: list[str], images: NDArray[Any]) -> dict[str, Any]:
     for name, image in zip(names, images, strict=True):
         sample = image[:: max(1, image.shape[0] // 512), :: max(1, image.shape[1] // 512)]
         start, end = (float(value) for value in np.percentile(sample, (0.1, 99.9)))
-        limits = (0.0, 1.0) if image.dtype.kind == "f" else (0.0, 65535.0)
+        counts = image.dtype.kind == "u" or name.startswith("width-")
+        limits = (0.0, 65535.0) if counts else (0.0, 1.0)
         window = {"min": limits[0], "max": limits[1], "start": start, "end": max(end, start + 1e-3)}
         colour = _COLOURS.get(name, "FFFFFF")
         channels.append({"label": name, "color": colour, "window": window, "active": True})

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io.atomic import atomic_path, ensure_folder, path_exists
 from napari_fluorgen.io.files import natural_key, unreadable
+from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, to_lists, write_csv
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 FORMATS = ("tiff", "ome-zarr")
 RUN_FILE = "run.json"
-_RESULT = "result"
+RESULT = "result"
+_VERDICT = "verdict"
 _run_lock = threading.Lock()
 
 
@@ -39,8 +41,10 @@ def write_field(
     As TIFF, stains take the instrument's names where the field has them, else
     ``<name>_nuclei.tif`` and so on; beside them ``labels/<name>_nuclei.tif`` (uint16, uint32 past
     65,535 objects), ``confidence/<name>_p-nucleus.tif``, ``_p-background.tif`` and
-    ``_probability.tif`` (float32). As OME-Zarr, ``<name>.ome.zarr`` holds all of it. Either way
-    ``run.json`` gains a record of the field, last, so that a field listed there is complete.
+    ``_probability.tif`` (float32), and ``_width-lipids.tif`` and so on (uint16) where there are
+    intervals. As OME-Zarr, ``<name>.ome.zarr`` holds all of it. Either way
+    ``confidence/<name>_nuclei.csv`` has a row a nucleus, and ``run.json`` gains a record of the
+    field with the same rows, last, so that a field listed there is complete.
 
     Parameters
     ----------
@@ -76,6 +80,8 @@ def write_field(
     else:
         arrays = {}
         names = {"field": f"{stem}.ome.zarr"}
+    if field.nuclei:
+        names[TABLE] = f"confidence/{stem}_nuclei.csv"
     previous = read_run(folder).get(field.identity.name, {})
     # In another format as well: a field has one result.
     taken = dict.fromkeys([*names.values(), *_recorded(previous)])
@@ -88,7 +94,9 @@ def write_field(
     try:
         for key, name in names.items():
             with atomic_path(folder / name, overwrite=overwrite) as temporary:
-                if format == "tiff":
+                if key == TABLE:
+                    write_csv(temporary, field.nuclei)
+                elif format == "tiff":
                     write_tiff(temporary, arrays[key][1], field.pixel_size_um)
                 else:
                     from napari_fluorgen.io.omezarr_write import write_stained_field
@@ -145,6 +153,8 @@ def _tiff_arrays(field: StainedField, stem: str) -> dict[str, tuple[str, NDArray
     for hypothesis, values in field.p_values.items():
         name = f"confidence/{stem}_p-{hypothesis}.tif"
         arrays[f"p-{hypothesis}"] = (name, values.astype(np.float32, copy=False))
+    for stain, width in field.widths.items():
+        arrays[f"width-{stain}"] = (f"confidence/{stem}_width-{stain}.tif", width)
     return arrays
 
 
@@ -156,12 +166,13 @@ def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[
         "format": format,
         "files": dict(names),
     }
-    return {**field.provenance, _RESULT: result}
+    nuclei = {NUCLEI: to_lists(field.nuclei)} if field.nuclei else {}
+    return {**field.provenance, _VERDICT: field.verdict, **nuclei, RESULT: result}
 
 
 def _recorded(record: Mapping[str, Any]) -> list[str]:
     """Names of the files that a field's record lists."""
-    return list(record.get(_RESULT, {}).get("files", {}).values())
+    return list(record.get(RESULT, {}).get("files", {}).values())
 
 
 def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, str]) -> None:
@@ -227,9 +238,16 @@ def update_run(folder: str | PathLike[str], records: Mapping[str, Mapping[str, A
         fields = read_run(folder) | {name: dict(record) for name, record in records.items()}
         ordered = {name: fields[name] for name in sorted(fields, key=natural_key)}
         text = json.dumps({"fields": ordered}, indent=1, ensure_ascii=False, default=_jsonable)
+        # A line a list, not a line a number: a column may have thousands. Text in JSON holds no
+        # line break, so that only the layout is matched.
+        text = re.sub(r"\[\n\s+([^\[\]{}]+)\n\s+\]", _on_one_line, text)
         with atomic_path(path, overwrite=True) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return "[" + re.sub(r",\n\s+", ", ", found[1]) + "]"
 
 
 def _jsonable(value: Any) -> Any:
@@ -247,7 +265,7 @@ def list_fields(folder: str | PathLike[str]) -> list[str]:
     InputError
         ``run.json`` is damaged.
     """
-    return [name for name, record in read_run(folder).items() if _RESULT in record]
+    return [name for name, record in read_run(folder).items() if RESULT in record]
 
 
 def read_field(folder: str | PathLike[str], name: str) -> StainedField:
@@ -268,14 +286,14 @@ def read_field(folder: str | PathLike[str], name: str) -> StainedField:
     folder = Path(folder)
     records = read_run(folder)
     record = records.get(name, {})
-    if _RESULT not in record:
+    if RESULT not in record:
         raise InputError(
             f"{folder} holds no result named '{name}': it has {', '.join(records) or 'none'}; "
             "choose one of them or a folder that `fluorgen stain` wrote."
         )
     try:
-        result = record[_RESULT]
-        files = {key: folder / file for key, file in result["files"].items()}
+        result = record[RESULT]
+        files = {key: folder / file for key, file in result["files"].items() if key != TABLE}
         identity = FieldIdentity(**result["identity"])
         size = result["pixel_size_um"]
         if result["format"] == "ome-zarr":
@@ -287,6 +305,8 @@ def read_field(folder: str | PathLike[str], name: str) -> StainedField:
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:
             raise ValueError(f"its images differ in shape: {sorted(shapes)}")
+        number = int(arrays["labels"].max(initial=0))
+        own = (RESULT, NUCLEI, _VERDICT)
         return StainedField(
             identity=identity,
             pixel_size_um=None if size is None else (float(size[0]), float(size[1])),
@@ -294,8 +314,15 @@ def read_field(folder: str | PathLike[str], name: str) -> StainedField:
             nuclei_probability=arrays["probability"],
             nuclei_labels=arrays["labels"].astype(np.uint32),
             p_values={key[2:]: array for key, array in arrays.items() if key.startswith("p-")},
-            provenance={key: value for key, value in record.items() if key != _RESULT},
+            provenance={key: value for key, value in record.items() if key not in own},
             channel_files=dict(result["channel_files"]),
+            nuclei=from_lists(record.get(NUCLEI, {}), number),
+            verdict=record.get(_VERDICT),
+            widths={
+                key.removeprefix("width-"): array.astype(np.uint16)
+                for key, array in arrays.items()
+                if key.startswith("width-")
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise unreadable(folder / RUN_FILE, error) from error

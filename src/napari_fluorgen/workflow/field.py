@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fluorgen.errors import Cancelled
 from napari_fluorgen.stack import BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import FieldDone, Stage
+from napari_fluorgen.workflow.judging import judge
 from napari_fluorgen.workflow.provenance import describe_input, timestamp, versions
 from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
 
@@ -59,7 +60,7 @@ def stain_field(
     Cancelled
         When `should_stop` returned true.
     """
-    from napari_fluorgen.confidence import p_value_maps
+    from napari_fluorgen.confidence import Calibration, p_value_maps
     from napari_fluorgen.models import load_model
     from napari_fluorgen.segmentation import segment_nuclei
     from napari_fluorgen.staining import stain_arrays
@@ -78,7 +79,9 @@ def stain_field(
         should_stop=should_stop,
     )
     yield _stage("confidence", should_stop)
-    p_values = p_value_maps(raw.nuclei_probability, model.calibration)
+    stored = model.calibration
+    calibration = None if stored is None else Calibration.from_arrays(stored)
+    p_values = p_value_maps(raw.nuclei_probability, calibration)
     yield _stage("segmentation", should_stop)
     settings = model.spec.nuclei
     labels = segment_nuclei(
@@ -89,6 +92,10 @@ def stain_field(
         max_area_um2=settings.max_area_um2,
         seed_distance_um=settings.seed_distance_um,
     )
+    judgement = judge(labels, raw.nuclei_probability, p_values, calibration, request)
+    record = _record(stack, request, model, raw, started) | {"confidence": judgement.record}
+    if judgement.verdict is not None:
+        record["messages"] = [*record["messages"], judgement.verdict]
     field = StainedField(
         identity=stack.identity,
         pixel_size_um=_given(request) or stack.pixel_size_um,
@@ -96,8 +103,10 @@ def stain_field(
         nuclei_probability=raw.nuclei_probability,
         nuclei_labels=labels,
         p_values=p_values,
-        provenance=_record(stack, request, model, raw, started),
+        provenance=record,
         channel_files=dict(stack.channel_files),
+        nuclei=judgement.nuclei,
+        verdict=judgement.verdict,
     )
     yield FieldDone(field)
     return field
@@ -112,6 +121,8 @@ def stain(
     focus: str = "auto",
     pixel_size_um: float | None = None,
     significance: float = 0.05,
+    fdr: float = 0.1,
+    intervals: bool = False,
     tile_px: int | None = None,
     progress: Callable[[Any], None] | None = None,
     should_stop: StopCheck | None = None,
@@ -134,6 +145,10 @@ def stain(
         Micrometres a pixel, overriding what the file says.
     significance : float
         Of the prediction regions; recorded, the p-values do not depend on it.
+    fdr : float
+        Share of wrong nuclei that is tolerated among the accepted ones.
+    intervals : bool
+        Whether to give the width of the intervals of lipids and cytoplasm as well.
     tile_px : int, optional
         Largest side of a tile in pixels; by default what fits the memory.
     progress : callable, optional
@@ -163,6 +178,8 @@ def stain(
         focus=focus,
         pixel_size_um=pixel_size_um,
         significance=significance,
+        fdr=fdr,
+        intervals=intervals,
         tile_px=tile_px,
     )
     return drain(stain_field(stack, request, model=loaded, should_stop=should_stop), progress)

@@ -37,6 +37,12 @@ class StainRequest(BaseModel):
     significance: float = Field(
         0.05, gt=0, lt=1, description="Significance of the prediction regions."
     )
+    fdr: float = Field(
+        0.1, gt=0, lt=1, description="Tolerated share of wrong nuclei among the accepted ones."
+    )
+    intervals: bool = Field(
+        False, description="Whether to give the width of the intervals of lipids and cytoplasm."
+    )
     tile_px: int | None = Field(
         None, ge=64, le=65536, description="Side of a tile in pixels; None fits it to the memory."
     )

@@ -1,0 +1,69 @@
+"""What a person decided about nuclei, kept with the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, write_csv
+from napari_fluorgen.io.results import RESULT, read_run, update_run
+
+_REVIEWS = ("", "accept", "reject")
+
+
+def write_reviews(
+    folder: str | PathLike[str], name: str, reviewed: Mapping[int, str] | NDArray[Any]
+) -> None:
+    """Keep what a person decided about nuclei of a field that was written.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of results.
+    name : str
+        As listed by `list_fields`.
+    reviewed : mapping of int to str, or array of str of shape (N,)
+        ``"accept"``, ``"reject"`` or ``""`` (undecided) by label, or of all nuclei in the order
+        of the labels. Nuclei that a mapping does not name keep what they have.
+
+    Raises
+    ------
+    InputError
+        No such field, no table of nuclei, no such label, or another word.
+    OutputError
+        Not writable.
+    """
+    folder = Path(folder)
+    record = read_run(folder).get(name, {})
+    columns = record.get(NUCLEI)
+    if not columns:
+        raise InputError(
+            f"{folder} holds no table of nuclei of '{name}': stain it again, then review."
+        )
+    kept = list(columns.get("reviewed") or [""] * len(columns["label"]))
+    if isinstance(reviewed, Mapping):
+        places = {label: place for place, label in enumerate(columns["label"])}
+        for label, word in reviewed.items():
+            if int(label) not in places:
+                raise InputError(f"'{name}' has no nucleus {label}: it has {len(places)} nuclei.")
+            kept[places[int(label)]] = str(word)
+    elif len(reviewed) == len(kept):
+        kept = [str(word) for word in reviewed]
+    else:
+        raise InputError(
+            f"{len(reviewed)} reviews were given for the {len(kept)} nuclei of '{name}': give one "
+            "for each."
+        )
+    unknown = set(kept) - set(_REVIEWS)
+    if unknown:
+        raise InputError(f"The review is {min(unknown)!r}: choose accept, reject or nothing.")
+    columns["reviewed"] = kept
+    with atomic_path(folder / record[RESULT]["files"][TABLE], overwrite=True) as temporary:
+        write_csv(temporary, from_lists(columns, len(kept)))
+    update_run(folder, {name: record})
