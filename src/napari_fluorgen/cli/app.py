@@ -10,6 +10,7 @@ import typer
 from napari_fluorgen import __version__
 from napari_fluorgen.cli import (
     calibrate,
+    cellprofiler,
     demo,
     doctor,
     evaluate,
@@ -19,6 +20,7 @@ from napari_fluorgen.cli import (
     simulate,
     stain,
     train,
+    worker,
 )
 from napari_fluorgen.cli.guard import GuardedGroup
 
@@ -43,9 +45,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "calibrate": calibrate.calibrate,
     "doctor": doctor.doctor,
+    "worker": worker.worker,
 }
 GROUPS = {
     "models": models.app,
+    "cellprofiler": cellprofiler.app,
 }
 
 for _name, _command in COMMANDS.items():
