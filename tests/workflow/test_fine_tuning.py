@@ -223,7 +223,7 @@ def small(stack):
         (no_truth, InputError, "holds no pair"),
         (constant, InputError, "is constant"),
         (not_a_number, InputError, "NaN"),
-        (other_shape, InputError, r"has shape \(50, 112\)"),
+        (other_shape, InputError, "has 50×112 pixels"),
         (far_pixels, ModelError, "nearer pixels"),
         (small, InputError, "at least"),
     ],

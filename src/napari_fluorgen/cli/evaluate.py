@@ -65,7 +65,7 @@ def evaluate(
 
     if (cellprofiler or pipeline) and not features:
         raise typer.BadParameter("--cellprofiler and --pipeline do not go with --no-features.")
-    with run_progress() as progress, stop_on_interrupt() as should_stop:
+    with run_progress() as progress, stop_on_interrupt("field") as should_stop:
         evaluation, files = evaluate_folders(
             predicted,
             truth,

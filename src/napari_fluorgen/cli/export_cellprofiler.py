@@ -23,7 +23,7 @@ def export_cellprofiler(
     from napari_fluorgen.cli.progress import run_progress
     from napari_fluorgen.workflow.measuring import export_folder
 
-    with run_progress() as progress, stop_on_interrupt() as should_stop:
+    with run_progress() as progress, stop_on_interrupt("field") as should_stop:
         summary = export_folder(
             folder, project, overwrite=overwrite, progress=progress, should_stop=should_stop
         )

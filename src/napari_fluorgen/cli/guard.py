@@ -52,8 +52,8 @@ class GuardedGroup(TyperGroup):
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yield a check that turns true at Ctrl-C, so that work ends at the next tile.
+def stop_on_interrupt(after: str = "tile") -> Iterator[Callable[[], bool]]:
+    """Yield a check that turns true at Ctrl-C, so that work ends with its tile, step or field.
 
     A second Ctrl-C interrupts at once. Files are renamed only when complete, so that neither
     leaves one half-written.
@@ -64,7 +64,7 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        output.say("Stopping at the next tile; press Ctrl-C again to stop at once.")
+        output.say(f"Stopping after this {after}; press Ctrl-C again to stop at once.")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop.is_set

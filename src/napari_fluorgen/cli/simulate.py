@@ -50,7 +50,10 @@ def simulate(
         )
     preset = get_preset(magnification, variety)
     place = resolve_device(device).name
-    with Progress(console=output.console(), transient=True) as bar, stop_on_interrupt() as stop:
+    with (
+        Progress(console=output.console(), transient=True) as bar,
+        stop_on_interrupt("field") as stop,
+    ):
         task = bar.add_task("Simulating", total=fields)
         images = simulate_fields(preset, fields, seed, (size, size), place)
         counted = _counted(images, lambda: bar.advance(task), stop)

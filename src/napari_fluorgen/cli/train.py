@@ -167,7 +167,7 @@ def _train_config(
             f"{work} holds checkpoints of an earlier run: give --resume to go on from them or "
             "--overwrite to start again."
         )
-    with _bars() as (bar, show), stop_on_interrupt() as should_stop:
+    with _bars() as (bar, show), stop_on_interrupt("step") as should_stop:
         networks = train_networks(
             settings,
             work,
@@ -188,7 +188,7 @@ def _fine_tune(request: Any, *, json: bool) -> None:
     from napari_fluorgen.cli.guard import stop_on_interrupt
     from napari_fluorgen.workflow.fine_tuning import fine_tune
 
-    with _bars() as (bar, show), stop_on_interrupt() as should_stop:
+    with _bars() as (bar, show), stop_on_interrupt("step") as should_stop:
         result = fine_tune(request, progress=show, stage=bar.console.print, should_stop=should_stop)
     for note in result.notes:
         output.warn(note)

@@ -167,9 +167,9 @@ def make_pair(
             f"{name} has no true {' or '.join(outputs)} image; a pair needs at least one."
         )
     for stain, image in images.items():
-        _check_image(name, stain, image, stack.shape[1:])
+        check_image(name, stain, image, stack.shape[1:])
     if labels is not None:
-        _check_labels(name, labels, stack.shape[1:])
+        check_labels(name, labels, stack.shape[1:])
     taken, adaptation, spec = _adapted(stack, scaling, pixel_size_um, planes, z_um)
     for sentence in adaptation.messages:
         note(sentence)
@@ -193,7 +193,7 @@ def make_pair(
         stain: outputs[stain].from_counts(resample.resize(image.astype(np.float32), shape))
         for stain, image in images.items()
     }
-    return Pair(brightfield, stains, _nearest(labels, shape), name)
+    return Pair(brightfield, stains, nearest(labels, shape), name)
 
 
 def _adapted(
@@ -230,7 +230,8 @@ def _adapted(
     return taken, match_stack(taken, spec, focus="as-is"), spec
 
 
-def _check_image(name: str, stain: str, image: NDArray[Any], shape: tuple[int, ...]) -> None:
+def check_image(name: str, stain: str, image: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Refuse a true stain of field `name` that is not one image on brightfield's grid (Y, X)."""
     what = f"{name}: the true {stain} image"
     if image.shape != shape:
         raise InputError(
@@ -250,7 +251,8 @@ def _check_image(name: str, stain: str, image: NDArray[Any], shape: tuple[int, .
         )
 
 
-def _check_labels(name: str, labels: NDArray[Any], shape: tuple[int, ...]) -> None:
+def check_labels(name: str, labels: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Refuse nuclei labels of field `name` that are not whole numbers on brightfield's grid."""
     if labels.shape != shape:
         raise InputError(
             f"{name}: the labels have {_pixels(labels.shape)} pixels, brightfield "
@@ -267,7 +269,8 @@ def _pixels(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
-def _nearest(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.uint32]:
+def nearest(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.uint32]:
+    """Labels (Y, X) on another grid over the same field, each pixel from the nearest one."""
     rows, columns = (
         np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1)
         for n, m in zip(shape, labels.shape, strict=True)

@@ -194,6 +194,8 @@ def read_field(
     ModelError
         Its pixels are too far from the model's.
     """
+    from napari_fluorgen.training.data import nearest
+
     adaptation = match_stack(stack, spec)
     if not 1 / _LARGEST_ZOOM <= adaptation.zoom <= _LARGEST_ZOOM:
         raise ModelError(
@@ -230,7 +232,7 @@ def read_field(
             name: resample.resize(np.asarray(image, np.float32), shape)
             for name, image in truth.items()
         },
-        None if labels is None else _nearest(labels, shape),
+        None if labels is None else nearest(labels, shape),
     )
 
 
@@ -345,25 +347,11 @@ def _uneven(stack: BrightfieldStack, spec: ModelSpec) -> bool:
 
 
 def _checked(stack: BrightfieldStack, name: str) -> NDArray[Any]:
-    image = np.asarray(stack.truth[name])
-    label = f"{stack.identity.name}: the true {'nuclei labels' if name == LABELS else name}"
-    if image.shape != stack.shape[1:]:
-        raise InputError(
-            f"{label} image has shape {image.shape}, brightfield {stack.shape[1:]}; a pair shows "
-            "the same field on the same grid."
-        )
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise InputError(f"{label} image holds NaN or infinity; replace them before training.")
-    if name != LABELS and image.min() == image.max():
-        raise InputError(
-            f"{label} image is constant (every value is {image.flat[0]:g}); expected a stain."
-        )
+    from napari_fluorgen.training.data import check_image, check_labels
+
+    image, grid = np.asarray(stack.truth[name]), stack.shape[1:]
+    if name == LABELS:
+        check_labels(stack.identity.name, image, grid)
+    else:
+        check_image(stack.identity.name, name, image, grid)
     return image
-
-
-def _nearest(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.uint32]:
-    rows, columns = (
-        np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1)
-        for n, m in zip(shape, labels.shape, strict=True)
-    )
-    return np.ascontiguousarray(labels[rows[:, None], columns[None, :]]).astype(np.uint32)
