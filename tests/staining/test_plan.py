@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fluorgen.staining.plan import RAMP_PX, blend, cheapest_tile, plan_tiles, smallest_tile
+from napari_fluorgen.staining.plan import RAMP_PX, cheapest_tile, plan_tiles, smallest_tile
+from napari_fluorgen.staining.stitch import blend
 
 plans = st.builds(
     plan_tiles,

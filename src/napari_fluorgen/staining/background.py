@@ -18,6 +18,9 @@ from napari_fluorgen.errors import InputError
 
 SMOOTHING_UM = 40.0
 _BLOCK = 16
+_MOST_NODES = 512
+_READ_PX = 1024, 4096
+"""Rows and columns read at once: whole chunks of most stores, at most 8 MB of a plane."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Background:
 
     def at(self, y: slice, x: slice) -> NDArray[np.float32]:
         """Illumination without gains, bilinear, shape (rows, columns) of the two slices."""
-        rows = _linear_weights(np.arange(y.start, y.stop), self.coarse.shape[0], self.block)
-        columns = _linear_weights(np.arange(x.start, x.stop), self.coarse.shape[1], self.block)
-        return (rows @ self.coarse @ columns.T).astype(np.float32, copy=False)
+        rows, ys = _linear_weights(np.arange(y.start, y.stop), self.coarse.shape[0], self.block)
+        columns, xs = _linear_weights(np.arange(x.start, x.stop), self.coarse.shape[1], self.block)
+        return (rows @ self.coarse[ys, xs] @ columns.T).astype(np.float32, copy=False)
 
     def divide(self, planes: NDArray[Any], y: slice, x: slice) -> NDArray[np.float32]:
         """Scale a block of the stack so that 1.0 is the empty field.
@@ -70,7 +73,7 @@ def estimate_background(data: Any, pixel_size_um: float) -> Background:
     Parameters
     ----------
     data : array-like, shape (Z, Y, X)
-        The stack in counts; read in strips.
+        The stack in counts; each pixel is read once, in rectangles of a bounded size.
     pixel_size_um : float
         Micrometres a pixel.
 
@@ -81,13 +84,17 @@ def estimate_background(data: Any, pixel_size_um: float) -> Background:
     """
     depth, height, width = data.shape
     block = max(1, min(_BLOCK, height // 4, width // 4))
-    strip = block * max(1, 4_000_000 // (block * width))
+    # The map of a huge plane is coarser, so that its size stays bounded.
+    block *= max(1, -(-max(height, width) // (_BLOCK * _MOST_NODES)))
     means = np.empty((depth, -(-height // block), -(-width // block)), np.float32)
+    steps = [max(1, side // block) * block for side in _READ_PX]
     for z in range(depth):
-        for start in range(0, height, strip):
-            rows = np.asarray(data[z, start : start + strip])
-            first = start // block
-            means[z, first : first + -(-rows.shape[0] // block)] = _block_means(rows, block)
+        for top in range(0, height, steps[0]):
+            for left in range(0, width, steps[1]):
+                part = np.asarray(data[z, top : top + steps[0], left : left + steps[1]])
+                found = _block_means(part, block)
+                y, x = top // block, left // block
+                means[z, y : y + found.shape[0], x : x + found.shape[1]] = found
         if not np.isfinite(means[z]).all():
             raise InputError(
                 f"Plane {z + 1} holds values that are not numbers (NaN or infinite); "
@@ -116,12 +123,17 @@ def _block_means(rows: NDArray[Any], block: int) -> NDArray[np.float32]:
     return (sums / (ny[:, None] * nx[None, :])).astype(np.float32)
 
 
-def _linear_weights(pixels: NDArray[np.int64], nodes: int, block: int) -> NDArray[np.float32]:
+def _linear_weights(
+    pixels: NDArray[np.int64], nodes: int, block: int
+) -> tuple[NDArray[np.float32], slice]:
+    """Weights of the nodes that the pixels lie between, and which nodes these are."""
     position = np.clip((pixels + 0.5) / block - 0.5, 0, nodes - 1)
     lower = np.minimum(position.astype(int), max(nodes - 2, 0))
     fraction = (position - lower).astype(np.float32)
-    weights = np.zeros((pixels.size, nodes), np.float32)
+    used = slice(int(lower.min()), min(int(lower.max()) + 2, nodes))
+    lower = lower - used.start
+    weights = np.zeros((pixels.size, used.stop - used.start), np.float32)
     index = np.arange(pixels.size)
     weights[index, lower] = 1 - fraction
-    weights[index, np.minimum(lower + 1, nodes - 1)] += fraction
-    return weights
+    weights[index, np.minimum(lower + 1, weights.shape[1] - 1)] += fraction
+    return weights, used

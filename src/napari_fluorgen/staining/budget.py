@@ -20,6 +20,10 @@ GPU_BUDGET_BYTES = 8_000_000_000
 _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
 # Bytes of working memory a feature and pixel, measured on the reference's networks.
 _FEATURE_BYTES = {"float32": 7.0, "bfloat16": 4.0, "float16": 8.0}
+# Beyond this a tile is so large against its overlap that larger ones save nothing.
+_LARGEST_TILE_PX = 6_000_000
+# Results on their way to disk: chunks of the store, p-values and nuclei of one window.
+_STREAM_BYTES = 450_000_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def estimate(
     focus: Focus = "auto",
     pixel_size_um: float | tuple[float, float] | None = None,
     tile_px: int | None = None,
+    held: bool = True,
 ) -> Estimate:
     """Estimate time and memory of `stain_arrays` with the same arguments.
 
@@ -66,6 +71,8 @@ def estimate(
     ----------
     stack, model, device, precision, focus, pixel_size_um, tile_px
         As in `stain_arrays`.
+    held : bool
+        Whether the results stay in memory; false where they are written as they are finished.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def estimate(
     found = resolve_device(device)
     wanted = resolve_precision(precision, found)
     adaptation = match_stack(stack, model.spec, focus=focus, pixel_size_um=pixel_size_um)
-    plan = plan_run(stack, model, adaptation, found, wanted, tile_px)
+    plan = plan_run(stack, model, adaptation, found, wanted, tile_px, held=held)
     return Estimate(
         seconds=plan.seconds or 0.0,
         bytes=plan.memory_bytes,
@@ -93,7 +100,9 @@ def plan_run(
     adaptation: Adaptation,
     device: Device,
     precision: str,
-    tile_px: int | None = None,
+    tile_px: int | tuple[int, int] | None = None,
+    *,
+    held: bool = True,
 ) -> Plan:
     """Plan the tiles of a run with its memory and time.
 
@@ -109,8 +118,10 @@ def plan_run(
         Where it runs.
     precision : str
         In what.
-    tile_px : int, optional
+    tile_px : int or tuple of int, optional
         Largest side of a tile; as large as memory allows if not given.
+    held : bool
+        Whether the results stay in memory.
 
     Returns
     -------
@@ -129,7 +140,8 @@ def plan_run(
         output_shape=(stack.shape[1], stack.shape[2]),
     )
     seconds = plan.computed_pixels * seconds_per_pixel(model, device, precision)
-    return replace(plan, memory_bytes=memory_bytes(plan, spec, device, precision), seconds=seconds)
+    memory = memory_bytes(plan, spec, device, precision, held=held)
+    return replace(plan, memory_bytes=memory, seconds=seconds)
 
 
 def largest_area(spec: ModelSpec, device: Device, precision: str) -> int:
@@ -138,16 +150,44 @@ def largest_area(spec: ModelSpec, device: Device, precision: str) -> int:
     if device.memory_bytes is not None:
         budget = min(budget, int(0.6 * device.memory_bytes))
     budget -= _BASE_BYTES[device.name]
-    per_pixel = features_per_pixel(spec) * _FEATURE_BYTES[precision]
-    return max(int(budget / per_pixel), smallest_tile(spec.overlap_px, spec.divisor) ** 2)
+    area = min(int(budget / _bytes_per_pixel(spec, precision)), _LARGEST_TILE_PX)
+    return max(area, smallest_tile(spec.overlap_px, spec.divisor) ** 2)
 
 
-def memory_bytes(plan: Plan, spec: ModelSpec, device: Device, precision: str) -> int:
-    """Peak memory of a plan: the networks on a tile, its input, and the results."""
+def memory_bytes(
+    plan: Plan, spec: ModelSpec, device: Device, precision: str, *, held: bool = True
+) -> int:
+    """Peak memory of a plan: the networks on a tile, its input, and the results.
+
+    Parameters
+    ----------
+    plan : Plan
+        The tiles.
+    spec : ModelSpec
+        The model.
+    device : Device
+        Where it runs.
+    precision : str
+        In what.
+    held : bool
+        Whether the results stay in memory; otherwise they are written as they are finished, and
+        the size of the plane does not matter.
+    """
     tile = plan.tile_shape[0] * plan.tile_shape[1]
-    canvas = plan.canvas_shape[0] * plan.canvas_shape[1]
+    working = tile * _bytes_per_pixel(spec, precision)
+    if not held:
+        return int(_BASE_BYTES[device.name] + max(working, _STREAM_BYTES))
     output = plan.output_shape[0] * plan.output_shape[1]
-    maps = len(spec.output_names)
-    working = tile * features_per_pixel(spec) * _FEATURE_BYTES[precision]
-    held = 4 * canvas * maps + output * (2 * maps + 12) + 4 * tile * (3 * spec.planes + maps)
-    return int(_BASE_BYTES[device.name] + working + held)
+    canvas = 0
+    if plan.model_shape != plan.output_shape:
+        canvas = 4 * len(spec.output_names) * plan.canvas_shape[0] * plan.canvas_shape[1]
+    # Stains, probability, labels and two p-value maps.
+    results = output * (2 * len(spec.stains) + 4 + 12)
+    return int(_BASE_BYTES[device.name] + working + canvas + results)
+
+
+def _bytes_per_pixel(spec: ModelSpec, precision: str) -> float:
+    """Working memory of a tile: what the networks keep, the planes as read, scaled and handed
+    over, and the maps before and after blending."""
+    moved = 4 * (3 * spec.planes + 3 * len(spec.output_names))
+    return features_per_pixel(spec) * _FEATURE_BYTES[precision] + moved

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import Cancelled, DeviceError
 from napari_fluorgen.stack import BrightfieldStack
-from napari_fluorgen.staining import resample
-from napari_fluorgen.staining.adapt import Focus, match_stack
+from napari_fluorgen.staining.adapt import Adaptation, Focus, match_stack
 from napari_fluorgen.staining.backends import Backend
 from napari_fluorgen.staining.budget import Estimate, estimate, plan_run
 from napari_fluorgen.staining.events import Notice, Planned, RawResult, StainEvent, TileDone
-from napari_fluorgen.staining.plan import blend, plan_tiles, smallest_tile
+from napari_fluorgen.staining.journal import Journal
+from napari_fluorgen.staining.plan import Plan, plan_tiles, smallest_tile
 from napari_fluorgen.staining.rates import record_rate
-from napari_fluorgen.staining.selftest import open_tested_backend
+from napari_fluorgen.staining.selftest import OpenedBackend, open_tested_backend
+from napari_fluorgen.staining.sinks import ArraySink, Sink, resize_into
 from napari_fluorgen.staining.source import TileSource
+from napari_fluorgen.staining.stitch import Maps, Stitcher, blend
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model, ModelSpec
@@ -36,7 +39,7 @@ __all__ = [
     "stain_arrays",
 ]
 
-Maps = dict[str, NDArray[np.float32]]
+PROBABILITY = "nuclei_probability"
 
 
 def stain_arrays(
@@ -49,6 +52,8 @@ def stain_arrays(
     pixel_size_um: float | tuple[float, float] | None = None,
     tile_px: int | None = None,
     should_stop: Callable[[], bool] | None = None,
+    sink: Sink | None = None,
+    journal: Journal | None = None,
 ) -> Generator[StainEvent, None, RawResult]:
     """Stain a stack.
 
@@ -70,6 +75,11 @@ def stain_arrays(
         Largest side of a tile; chosen from the memory if not given.
     should_stop : callable, optional
         Asked between tiles.
+    sink : Sink, optional
+        Where the results go as they are finished; into memory if not given.
+    journal : Journal, optional
+        Where finished tiles are noted. A run with the journal of a stopped one does only the
+        tiles that are missing; its sink must hold what the stopped run wrote.
 
     Yields
     ------
@@ -89,44 +99,53 @@ def stain_arrays(
     Cancelled
         Where `should_stop` said so.
     """
+    sink = sink or ArraySink()
     adaptation = match_stack(stack, model.spec, focus=focus, pixel_size_um=pixel_size_um)
     source = TileSource(stack, model.spec, adaptation)
-    _stop_if(should_stop)
+    _stop_if(should_stop, journal)
     opened = open_tested_backend(model, device, precision)
     try:
-        plan = plan_run(stack, model, adaptation, opened.device, opened.precision, tile_px)
+        tile = (journal.tile_shape if journal else None) or tile_px
+        held = isinstance(sink, ArraySink)
+        plan = plan_run(stack, model, adaptation, opened.device, opened.precision, tile, held=held)
         messages = [*adaptation.messages, *opened.messages]
         yield Planned(adaptation, plan, opened.device, opened.precision, tuple(messages))
 
         runner = _Runner(opened.backend, model.spec)
-        maps: Maps = {
-            name: np.zeros(plan.canvas_shape, np.float32) for name in model.spec.output_names
-        }
-        with contextlib.suppress(MemoryError):  # the first tile meets it again and is cut
-            opened.backend.prepare(plan.tile_shape)
-        _stop_if(should_stop)
-        for done, tile in enumerate(
-            blend(plan.tiles, lambda tile: runner.predict(source.read(*tile.outer)), maps), start=1
-        ):
+        stitcher = Stitcher(plan.tiles, model.spec.output_names)
+        results = _Results(sink, model.spec, plan)
+        finished = 0
+        if journal:
+            finished = journal.begin(plan, _facts(opened, adaptation))
+            stitcher.resume(finished, journal.waiting)
+        if 0 < finished:
+            notice = f"The run goes on after {finished} of {len(plan.tiles)} tiles."
+            messages.append(notice)
+            yield Notice(notice)
+        if finished < len(plan.tiles):
+            with contextlib.suppress(MemoryError):  # the first tile meets it again and is cut
+                opened.backend.prepare(plan.tile_shape)
+        _stop_if(should_stop, journal)
+        for number, tile in enumerate(plan.tiles[finished:], start=finished):
+            block, maps = stitcher.add(runner.predict(source.read(*tile.outer)))
+            results.store(block, maps)
+            if journal:
+                journal.record(number, stitcher.waiting())
             for message in runner.take_notices():
                 messages.append(message)
                 yield Notice(message)
-            yield TileDone(done, len(plan.tiles), tile)
-            if done < len(plan.tiles):
-                _stop_if(should_stop)
+            yield TileDone(number + 1, len(plan.tiles), tile)
+            if number + 1 < len(plan.tiles):
+                _stop_if(should_stop, journal)
     finally:
         opened.backend.close()
-    record_rate(model, opened.device, opened.precision, plan.computed_pixels, runner.seconds)
-    rows, columns = adaptation.model_shape
-    images = {}
-    for stain in model.spec.stains:
-        plane = resample.resize(maps.pop(stain)[:rows, :columns], plan.output_shape)
-        images[stain] = model.spec.outputs[stain].to_counts(plane)
-    probability = maps.pop("nuclei_probability", np.zeros(plan.canvas_shape, np.float32))
-    probability = resample.resize(probability[:rows, :columns], plan.output_shape)
+    pixels = (len(plan.tiles) - finished) * plan.tile_shape[0] * plan.tile_shape[1]
+    record_rate(model, opened.device, opened.precision, pixels, runner.seconds)
+    for _ in results.resized():
+        _stop_if(should_stop, journal)
     return RawResult(
-        images=images,
-        nuclei_probability=np.ascontiguousarray(np.clip(probability, 0, 1)),
+        images={stain: results.arrays[stain] for stain in model.spec.stains},
+        nuclei_probability=results.arrays[PROBABILITY],
         adaptation=adaptation,
         device=opened.device.name,
         precision=opened.precision,
@@ -136,6 +155,46 @@ def stain_arrays(
         tile_shape=plan.tile_shape,
         seconds=runner.seconds,
     )
+
+
+class _Results:
+    """Turns finished blocks of the canvas into results on the grid of the input."""
+
+    def __init__(self, sink: Sink, spec: ModelSpec, plan: Plan) -> None:
+        self._spec, self._plan = spec, plan
+        shape = plan.output_shape
+        self.arrays = {name: sink.array(name, shape, np.uint16) for name in spec.stains}
+        self.arrays[PROBABILITY] = sink.array(PROBABILITY, shape, np.float32)
+        self._canvas: dict[str, Any] = {}
+        if plan.model_shape != shape:
+            for name in spec.output_names:
+                self._canvas[name] = sink.scratch(name, plan.model_shape, np.float32)
+
+    def store(self, block: tuple[slice, slice], maps: Maps) -> None:
+        """Keep a block; what lies beyond the plane is dropped."""
+        rows, columns = (
+            slice(side.start, min(side.stop, length))
+            for side, length in zip(block, self._plan.model_shape, strict=True)
+        )
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            return
+        for name, values in maps.items():
+            inside = values[: rows.stop - rows.start, : columns.stop - columns.start]
+            if self._canvas:
+                self._canvas[name][rows, columns] = inside
+            else:
+                self.arrays[name][rows, columns] = self._converted(name, inside)
+
+    def resized(self) -> Iterator[tuple[slice, slice]]:
+        """Bring what was kept on the grid of the model to that of the input."""
+        for name, canvas in self._canvas.items():
+            convert = partial(self._converted, name)
+            yield from resize_into(canvas, self.arrays[name], convert)
+
+    def _converted(self, name: str, values: NDArray[np.float32]) -> NDArray[Any]:
+        if name == PROBABILITY:
+            return np.clip(values, 0, 1)
+        return self._spec.outputs[name].to_counts(values)
 
 
 class _Runner:
@@ -199,6 +258,20 @@ class _Runner:
         return out
 
 
-def _stop_if(should_stop: Callable[[], bool] | None) -> None:
-    if should_stop is not None and should_stop():
+def _facts(opened: OpenedBackend, adaptation: Adaptation) -> dict[str, Any]:
+    """What decides the numbers besides request, model and input."""
+    return {
+        "device": opened.device.name,
+        "precision": opened.precision,
+        "backend": opened.backend.name,
+        "planes": list(adaptation.plane_indices),
+        "shape": list(adaptation.model_shape),
+    }
+
+
+def _stop_if(should_stop: Callable[[], bool] | None, journal: Journal | None) -> None:
+    if should_stop is None or not should_stop():
+        return
+    if journal is None or not journal.done:
         raise Cancelled("The run was stopped; nothing was kept.")
+    raise Cancelled(f"The run was stopped; its {journal.done} finished tiles are kept.")

@@ -14,7 +14,6 @@ and untiled results agree to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -217,36 +216,6 @@ def cheapest_tile(
         if height <= smallest:
             break
     return best
-
-
-def blend(
-    tiles: Iterable[Tile],
-    predict: Callable[[Tile], dict[str, NDArray[np.float32]]],
-    out: dict[str, NDArray[np.float32]],
-) -> Iterator[Tile]:
-    """Compute tile after tile and add what each keeps to `out`.
-
-    Parameters
-    ----------
-    tiles : iterable of Tile
-        The tiles of a plan.
-    predict : callable
-        Gives the maps of one tile, shape of the tile.
-    out : dict of str to ndarray, float32
-        Zeros on the canvas at the start, filled in place; keys that are missing are made by the
-        caller beforehand.
-
-    Yields
-    ------
-    Tile
-        After each tile that is done.
-    """
-    for tile in tiles:
-        maps = predict(tile)
-        rows, columns = tile.rows.weights()[:, None], tile.columns.weights()[None, :]
-        for name, total in out.items():
-            total[tile.inner] += (maps[name][tile.local] * rows) * columns
-        yield tile
 
 
 def _ramp(length: int) -> NDArray[np.float32]:

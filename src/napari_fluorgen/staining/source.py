@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.staining import resample
 from napari_fluorgen.staining.adapt import Adaptation
 from napari_fluorgen.staining.background import Background, estimate_background
+from napari_fluorgen.staining.sinks import blocks
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import ModelSpec
@@ -78,7 +80,8 @@ class TileSource:
         block = self._resampled(span_y, span_x)
         if not (_runs(y) and _runs(x)):
             block = block[:, (y - span_y.start)[:, None], (x - span_x.start)[None, :]]
-        planes = block[self._take]
+        # A copy only where planes are repeated or in another order.
+        planes = block if self._take == list(range(len(block))) else block[self._take]
         if self._scaling.kind == "range":
             # The ranges belong to the places in the model, whichever plane stands in for them.
             low = np.asarray(self._scaling.minimum, np.float32)[:, None, None]
@@ -112,16 +115,26 @@ class TileSource:
         return planes.astype(np.float32)
 
     def _refuse_constant(self) -> None:
+        height, width = self._data.shape[1:]
         for index in self._planes:
-            plane = self._data[index]
-            sample = np.asarray(plane[:: max(1, plane.shape[0] // 64)])
-            if sample.size > 1 and sample.min() == sample.max():
-                whole = np.asarray(plane)
-                if whole.min() == whole.max():
-                    raise InputError(
-                        f"Plane {index + 1} of stack '{self._name}' is constant "
-                        f"(every value is {whole.flat[0]:g}); expected a brightfield image."
-                    )
+            first = self._block(index, slice(0, 1), slice(0, 1))[0, 0]
+            # Read only as far as the plane is constant.
+            if height * width > 1 and all(
+                (self._block(index, *block) == first).all() for block in self._blocks()
+            ):
+                raise InputError(
+                    f"Plane {index + 1} of stack '{self._name}' is constant "
+                    f"(every value is {first:g}); expected a brightfield image."
+                )
+
+    def _blocks(self) -> Iterator[tuple[slice, slice]]:
+        """The centre of the plane, then all of it."""
+        height, width = self._data.shape[1:]
+        yield slice(height // 2, height // 2 + 64), slice(width // 2, width // 2 + 64)
+        yield from blocks((height, width))
+
+    def _block(self, index: int, rows: slice, columns: slice) -> NDArray[Any]:
+        return np.asarray(self._data[index, rows, columns])
 
 
 def mirrored(span: slice, length: int) -> NDArray[np.int64]:
