@@ -5,7 +5,15 @@
 `measure_features` runs the real CellProfiler on both and gives the feature part of the score.
 """
 
-from napari_fluorgen.measurement.cellprofiler_run import find_cellprofiler, run_pipeline
+from napari_fluorgen.measurement.cellprofiler_find import (
+    CellProfiler,
+    find_cellprofiler,
+    locate_cellprofiler,
+    remember_cellprofiler,
+    require_cellprofiler,
+)
+from napari_fluorgen.measurement.cellprofiler_project import CellProfilerResult, run_cellprofiler
+from napari_fluorgen.measurement.cellprofiler_run import run_pipeline
 from napari_fluorgen.measurement.challenge import challenge_style_pipeline, feature_names
 from napari_fluorgen.measurement.export import ExportSummary, export_cellprofiler
 from napari_fluorgen.measurement.feature_error import FeatureScores, feature_error
@@ -34,6 +42,8 @@ from napari_fluorgen.measurement.tables import measure_labels
 from napari_fluorgen.measurement.writing import write_tables
 
 __all__ = [
+    "CellProfiler",
+    "CellProfilerResult",
     "DropletSettings",
     "ExportSummary",
     "FeatureRun",
@@ -50,11 +60,15 @@ __all__ = [
     "feature_names",
     "find_cellprofiler",
     "find_objects",
+    "locate_cellprofiler",
     "measure_features",
     "measure_field",
     "measure_labels",
     "pearson",
     "pixel_error",
+    "remember_cellprofiler",
+    "require_cellprofiler",
+    "run_cellprofiler",
     "run_pipeline",
     "score_fields",
     "structural_similarity",

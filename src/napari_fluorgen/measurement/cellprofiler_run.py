@@ -5,19 +5,16 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from napari_fluorgen.errors import Cancelled, ExternalToolError
-
-ENVIRONMENT_VARIABLE = "FLUORGEN_CELLPROFILER"
-"""Names the program ``cellprofiler`` or the python that it is installed in."""
+from napari_fluorgen.measurement.cellprofiler_find import ENVIRONMENT_VARIABLE, clean_environment
 
 Row = dict[str, str]
 
@@ -25,41 +22,9 @@ _POLL_S = 0.2
 _STALLED_S = 1800.0
 _IMAGE = re.compile(r"Image # (\d+),")
 _FAULT = re.compile(r"^(?:[A-Za-z_.]*\.)?[A-Z][A-Za-z]*(?:Error|Exception)\b.*", re.MULTILINE)
+_UNKNOWN_MODULE = re.compile(r"Could not find the (\w+) module")
+_FAILED_MODULE = re.compile(r"Error detected during run of module (\w+)")
 _HARMLESS = ("MySQLdb", "wx")
-# What belongs to the environment that runs us and would break the one of CellProfiler.
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def find_cellprofiler(program: str | Path | None = None) -> tuple[str, ...] | None:
-    """Return the command that starts CellProfiler, or None where there is none.
-
-    Parameters
-    ----------
-    program : path-like, optional
-        The program, or the python it is installed in; without it ``FLUORGEN_CELLPROFILER``
-        and then PATH are asked.
-
-    Raises
-    ------
-    ExternalToolError
-        When what `program` or ``FLUORGEN_CELLPROFILER`` names does not exist.
-    """
-    named = program or os.environ.get(ENVIRONMENT_VARIABLE)
-    if not named:
-        found = shutil.which("cellprofiler")
-        return (found,) if found else None
-    found = shutil.which(str(Path(named).expanduser()))
-    if found is None:
-        where = "" if program else f"{ENVIRONMENT_VARIABLE} says "
-        raise ExternalToolError(
-            f"{where}{named} is no program: give the path of CellProfiler 4.2, for example "
-            "/opt/cellprofiler/bin/cellprofiler."
-        )
-    # not resolved: the python of an environment is a link, and finds its packages by the link
-    if Path(found).stem.lower().startswith("python"):
-        return (found, "-m", "cellprofiler")
-    return (found,)
 
 
 def run_pipeline(
@@ -69,7 +34,9 @@ def run_pipeline(
     output: Path,
     *,
     images: int,
+    first: int | None = None,
     table: Path | None = None,
+    plugins: Path | None = None,
     progress: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Row]:
@@ -87,8 +54,12 @@ def run_pipeline(
         Default output folder, made where it is missing; the log ``cellprofiler.log`` goes there.
     images : int
         Image sets that must be measured.
+    first : int, optional
+        Measure `images` image sets from this one on, which counts from 1, and no others.
     table : Path, optional
         LoadData table, for pipelines that start with LoadData.
+    plugins : Path, optional
+        Folder of modules that do not come with CellProfiler.
     progress : callable, optional
         Called with the number of image sets finished.
     should_stop : callable, optional
@@ -112,6 +83,10 @@ def run_pipeline(
     arguments = ["-c", "-r", "-p", pipeline, "-i", folder, "-o", output]
     if table is not None:
         arguments += ["--data-file", table]
+    if plugins is not None:
+        arguments += ["--plugins-directory", plugins]
+    if first is not None:
+        arguments += ["-f", first, "-l", first + images - 1]
     # without --always-continue a damaged image ends the run, which the rows show
     with log.open("wb") as stream:
         try:
@@ -120,7 +95,7 @@ def run_pipeline(
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env=_environment(os.environ),
+                env=clean_environment(),
                 cwd=output,
                 start_new_session=True,
             )
@@ -130,24 +105,26 @@ def run_pipeline(
                 f"check {ENVIRONMENT_VARIABLE}."
             ) from error
         try:
-            _watch(process, log, progress, should_stop)
+            done = _watch(process, log, first or 1, progress, should_stop)
         finally:
             _end(process)
-    return _judge(folder, output, log, images)
-
-
-def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in ours.items() if name not in _FOREIGN}
-    # several processes share the cores, and texture takes 70 times longer with many BLAS threads
-    return kept | {"PYTHONUTF8": "1"} | dict.fromkeys(_THREADS, "1")
+    if process.returncode < 0:
+        raise ExternalToolError(
+            f"CellProfiler was ended from outside after {done} of {images} images (signal "
+            f"{-process.returncode}, as by a system that is short of memory): run fewer processes "
+            "at a time, or start again."
+        )
+    return _judge(pipeline, folder, output, log, images)
 
 
 def _watch(
     process: subprocess.Popen[bytes],
     log: Path,
+    first: int,
     progress: Callable[[int], None] | None,
     should_stop: Callable[[], bool] | None,
-) -> None:
+) -> int:
+    """Wait for the end and return the number of image sets that were finished by then."""
     size, changed, done = 0, time.monotonic(), 0
     while True:
         ended = process.poll() is not None
@@ -160,11 +137,12 @@ def _watch(
             size, changed = size + len(added), time.monotonic()
             numbers = _IMAGE.findall(added.decode("utf-8", "replace"))
             # an image is finished when the log names the next one
-            if numbers and progress is not None and int(numbers[-1]) - 1 > done:
-                done = int(numbers[-1]) - 1
-                progress(done)
+            if numbers and int(numbers[-1]) - first > done:
+                done = int(numbers[-1]) - first
+                if progress is not None:
+                    progress(done)
         if ended:
-            return
+            return done
         if time.monotonic() - changed > _STALLED_S:
             raise ExternalToolError(
                 f"CellProfiler has said nothing for {_STALLED_S / 60:.0f} minutes and was ended: "
@@ -188,10 +166,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _judge(folder: Path, output: Path, log: Path, images: int) -> list[Row]:
+def _judge(pipeline: Path, folder: Path, output: Path, log: Path, images: int) -> list[Row]:
     """Return the rows of the image table when every image was measured."""
-    path = _image_table(output) or _image_table(folder)
-    reason = _reason(log)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    unknown = _UNKNOWN_MODULE.search(text)
+    if unknown:
+        raise ExternalToolError(
+            f"This CellProfiler does not have the module {unknown[1]} of {pipeline.name}, and "
+            "measured nothing: put the module's file into its folder of plugins."
+        )
+    path = image_table(output) or image_table(folder)
+    reason = _reason(text)
     if path is None:
         raise ExternalToolError(
             f"CellProfiler wrote no table of images{reason}: check that the pipeline ends with "
@@ -220,7 +205,7 @@ def _judge(folder: Path, output: Path, log: Path, images: int) -> list[Row]:
     return sorted(rows, key=lambda row: float(row["ImageNumber"]))
 
 
-def _image_table(folder: Path) -> Path | None:
+def image_table(folder: Path) -> Path | None:
     """Find the table with a row an image; pipelines choose its folder and the start of its name."""
     for path in sorted(folder.rglob("*Image.csv")):
         with path.open(newline="", encoding="utf-8") as stream:
@@ -230,8 +215,9 @@ def _image_table(folder: Path) -> Path | None:
     return None
 
 
-def _reason(log: Path) -> str:
-    """Return the last fault in the log, in brackets."""
-    text = log.read_text(encoding="utf-8", errors="replace")
+def _reason(text: str) -> str:
+    """Return the module that failed and the last fault in the log, in brackets."""
     faults = [line for line in _FAULT.findall(text) if not any(word in line for word in _HARMLESS)]
-    return f" ({faults[-1].strip()[:200]})" if faults else ""
+    modules = _FAILED_MODULE.findall(text)
+    reason = ": ".join([*modules[-1:], *(fault.strip() for fault in faults[-1:])])
+    return f" ({reason[:300]})" if reason else ""

@@ -246,3 +246,57 @@ def export_tables(measurements: Sequence[str] = ()) -> Module:
             ("Use the object name for the file name?", "Yes"),
         ],
     )
+
+
+def insert_before_last(text: str, modules: Sequence[Module]) -> str:
+    """Return a pipeline with modules added before its last one."""
+    head, *present = text.rstrip("\n").split("\n\n")
+    number = len(present)
+    total = number + len(modules)
+    added = [_module_text(place, module) for place, module in enumerate(modules, number)]
+    last = present[-1].replace(f"[module_num:{number}|", f"[module_num:{total}|", 1)
+    head = head.replace(f"ModuleCount:{number}\n", f"ModuleCount:{total}\n", 1)
+    return "\n\n".join([head, *present[:-1], *(x.rstrip("\n") for x in added), last]) + "\n"
+
+
+def save_masks(objects: str, image: str, folder: str) -> list[Module]:
+    """Write the labels of objects as 16-bit TIFF, named by the file of an image."""
+    picture = f"{objects}Labels"
+    return [
+        (
+            "ConvertObjectsToImage",
+            1,
+            "",
+            [
+                ("Select the input objects", objects),
+                ("Name the output image", picture),
+                ("Select the color format", "uint16"),
+                ("Select the colormap", "Default"),
+            ],
+        ),
+        (
+            "SaveImages",
+            16,
+            "Pixel values are object numbers.",
+            [
+                ("Select the type of image to save", "Image"),
+                ("Select the image to save", picture),
+                ("Select method for constructing file names", "From image filename"),
+                ("Select image name for file prefix", image),
+                ("Enter single file name", "OrigBlue"),
+                ("Number of digits", 4),
+                ("Append a suffix to the image file name?", "Yes"),
+                ("Text to append to the image name", f"_{objects}"),
+                ("Saved file format", "tiff"),
+                ("Output file location", f"Default Output Folder sub-folder|{folder}"),
+                ("Image bit depth", "16-bit integer"),
+                ("Overwrite existing files without warning?", "Yes"),
+                ("When to save", "Every cycle"),
+                ("Record the file and path information to the saved image?", "No"),
+                ("Create subfolders in the output folder?", "No"),
+                ("Base image folder", "Elsewhere...|"),
+                ("How to save the series", "T (Time)"),
+                ("Save with lossless compression?", "Yes"),
+            ],
+        ),
+    ]

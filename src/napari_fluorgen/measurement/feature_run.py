@@ -6,9 +6,7 @@ import csv
 import math
 import re
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fluorgen.errors import Cancelled, ExternalToolError, InputError
-from napari_fluorgen.measurement.cellprofiler_run import Row, find_cellprofiler, run_pipeline
+from napari_fluorgen.errors import ExternalToolError, InputError
+from napari_fluorgen.measurement.cellprofiler_find import require_cellprofiler
+from napari_fluorgen.measurement.cellprofiler_parts import Part, run_together
+from napari_fluorgen.measurement.cellprofiler_run import Row, run_pipeline
 from napari_fluorgen.measurement.challenge import challenge_style_pipeline
 from napari_fluorgen.measurement.feature_error import FeatureScores, columns_of, feature_error
 from napari_fluorgen.measurement.names import IMAGE_NAMES
@@ -32,7 +32,6 @@ _SIDES = ("truth", "predicted")
 # The challenge's pipeline takes well and field of view from names with 655090 in them.
 _FILE = "fluorgen_#655090_A01_T0001F{number:04d}L01A0{channel}Z01C0{channel}.tif"
 _FIELD_OF_VIEW = "Metadata_FoV"
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def measure_features(
     pairs : iterable of (name, predicted, truth)
         Stain to image (Y, X) in camera counts, all three stains on both sides; drained one by one.
     cellprofiler : path-like, optional
-        As for `find_cellprofiler`.
+        As for `locate_cellprofiler`.
     pipeline : path-like, optional
         A ``.cppipe`` file, such as the challenge's own; default: `challenge_style_pipeline`.
         It finds the images by file names that end with ``C01.tif`` (nuclei), ``C02.tif``
@@ -95,11 +94,7 @@ def measure_features(
     Cancelled
         When `should_stop` returned true.
     """
-    command = find_cellprofiler(cellprofiler)
-    if command is None:
-        raise ExternalToolError(
-            "CellProfiler was not found: name its program with FLUORGEN_CELLPROFILER."
-        )
+    command = require_cellprofiler(cellprofiler).command
     with tempfile.TemporaryDirectory(prefix="fluorgen-features-") as folder:
         run = FeatureRun(Path(folder), pipeline)
         for name, predicted, truth in pairs:
@@ -232,45 +227,34 @@ def _run_all(
     should_stop: Callable[[], bool] | None,
 ) -> dict[Path, list[Row]]:
     """Run the jobs, a few at a time; the first fault or the user's wish ends all of them."""
-    done = dict.fromkeys((job.folder for job in jobs), 0)
     total = sum(len(job.numbers) for job in jobs)
-    stop = threading.Event()
 
-    def work(job: _Job) -> list[Row]:
-        rows = run_pipeline(
-            command,
-            pipeline,
-            job.folder,
-            job.folder.with_name(f"{job.folder.name}-out"),
-            images=len(job.numbers),
-            table=job.table if loads else None,
-            progress=lambda count: done.__setitem__(job.folder, count),
-            should_stop=stop.is_set,
-        )
-        done[job.folder] = len(job.numbers)
-        return _in_order(rows, job.numbers)
+    def part(job: _Job) -> Part[list[Row]]:
+        def run(tell: Callable[[int], None], stopped: Callable[[], bool]) -> list[Row]:
+            rows = run_pipeline(
+                command,
+                pipeline,
+                job.folder,
+                job.folder.with_name(f"{job.folder.name}-out"),
+                images=len(job.numbers),
+                table=job.table if loads else None,
+                progress=tell,
+                should_stop=stopped,
+            )
+            return _in_order(rows, job.numbers)
 
-    with ThreadPoolExecutor(max_workers=max(1, min(processes, len(jobs)))) as pool:
-        futures = {job.folder: pool.submit(work, job) for job in jobs}
-        waiting: set[Future[list[Row]]] = set(futures.values())
-        told = 0
-        if progress is not None:
-            progress(0, total)
+        return Part(len(job.numbers), run)
+
+    if progress is not None:
+        progress(0, total)
+    steps = run_together([part(job) for job in jobs], processes, should_stop)
+    while True:
         try:
-            while waiting:
-                ended, waiting = wait(waiting, timeout=_POLL_S, return_when=FIRST_EXCEPTION)
-                for future in ended:
-                    future.result()
-                if progress is not None and sum(done.values()) > told:
-                    told = sum(done.values())
-                    progress(told, total)
-                if should_stop is not None and should_stop():
-                    raise Cancelled("CellProfiler was stopped; its numbers are not complete.")
-        finally:
-            stop.set()
-            for future in waiting:
-                future.cancel()
-    return {folder: future.result() for folder, future in futures.items()}
+            done = next(steps)
+        except StopIteration as end:
+            return dict(zip((job.folder for job in jobs), end.value, strict=True))
+        if progress is not None:
+            progress(done, total)
 
 
 def _in_order(rows: list[Row], numbers: range) -> list[Row]:

@@ -1,0 +1,160 @@
+"""Bring together what several CellProfiler programs wrote."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Container, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.measurement.names import IMAGE_NAMES, Columns
+from napari_fluorgen.measurement.writing import CsvTable
+
+MASKS = "cellprofiler_masks"
+"""Folder of the objects that CellProfiler found."""
+
+_NUMBERS = ("ImageNumber", "ObjectNumber")
+_NOT_OURS = ("Experiment",)
+
+
+def table_names(places: Sequence[Path]) -> list[str]:
+    """Names of the tables that were written, without the one of the run itself."""
+    names = {path.stem for place in places for path in place.glob("*.csv")}
+    return sorted(names.difference(_NOT_OURS))
+
+
+def gather_tables(
+    places: Sequence[Path], nuclei: Path, output: Path, overwrite: bool
+) -> tuple[dict[str, Path], dict[str, int]]:
+    """Join the tables of all parts, in order.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        Output folders of the parts.
+    nuclei : Path
+        Table of the exported nuclei, whose confidence goes to the table of nuclei.
+    output : Path
+        Folder of the joined tables; they appear when all are written.
+    overwrite : bool
+
+    Returns
+    -------
+    tables : dict of str to Path
+    objects : dict of str to int
+        Rows of the object tables.
+    """
+    tables: dict[str, Path] = {}
+    objects: dict[str, int] = {}
+    with ExitStack() as stack:
+        for name in table_names(places):
+            path = output / f"{name}.csv"
+            joined = CsvTable(stack.enter_context(atomic_path(path, overwrite)))
+            rows = 0
+            for place in places:
+                part = place / f"{name}.csv"
+                if not part.is_file():
+                    continue
+                columns = read_columns(part)
+                if name == "Nuclei":
+                    columns |= _confidence(columns, nuclei)
+                rows += columns["ImageNumber"].size if "ImageNumber" in columns else 0
+                joined.append(_in_order(columns))
+            tables[name] = path
+            if "ObjectNumber" in joined.columns:
+                objects[name] = rows
+    return tables, objects
+
+
+def read_columns(path: Path) -> Columns:
+    """Read a CSV table as columns of text."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        lines = csv.reader(stream)
+        header = next(lines, [])
+        rows = list(lines)
+    values = zip(*rows, strict=True) if rows else ([] for _ in header)
+    return {name: np.array(column, str) for name, column in zip(header, values, strict=True)}
+
+
+def _in_order(columns: Columns) -> Columns:
+    """Put numbers and metadata first, as in the tables of the built-in engine."""
+    first = [name for name in _NUMBERS if name in columns]
+    first += [name for name in columns if name.startswith("Metadata_")]
+    return {name: columns[name] for name in dict.fromkeys([*first, *columns])}
+
+
+def _confidence(columns: Columns, path: Path) -> Columns:
+    """Return what is known about the nuclei beyond CellProfiler's columns, row by row."""
+    if not all(name in columns for name in _NUMBERS):
+        return {}
+    keys = list(zip(*(columns[name] for name in _NUMBERS), strict=True))
+    images = set(columns["ImageNumber"])
+    with path.open(newline="", encoding="utf-8") as stream:
+        lines = csv.DictReader(stream)
+        names = [
+            name
+            for name in lines.fieldnames or ()
+            if name not in columns and name != "Label" and not name.startswith("Metadata_")
+        ]
+        known = {
+            (row["ImageNumber"], row["ObjectNumber"]): row
+            for row in lines
+            if row["ImageNumber"] in images
+        }
+    if any(key not in known for key in keys):
+        return {}  # a pipeline of one's own may number its nuclei in another way
+    return {name: np.array([known[key][name] for key in keys], str) for name in names}
+
+
+def gather_masks(
+    places: Sequence[Path],
+    rows: Sequence[dict[str, str]],
+    output: Path,
+    without: Container[tuple[str, str]] = (),
+) -> dict[str, dict[str, Path]]:
+    """Bring the masks of all parts into one folder, named by field.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        Output folders of the parts.
+    rows : sequence of dict
+        Of the LoadData table.
+    output : Path
+        An existing folder of masks in it is replaced.
+    without : container of (field, object)
+        Masks to leave out.
+
+    Returns
+    -------
+    dict of str to dict of str to Path
+        Field -> object -> file.
+    """
+    stem_of = {Path(row[f"Image_FileName_{IMAGE_NAMES['nuclei']}"]).stem: row for row in rows}
+    written = sorted(path for place in places for path in (place / MASKS).glob("*.tiff"))
+    masks: dict[str, dict[str, Path]] = {}
+    if not written:
+        return masks
+    with atomic_path(output / MASKS, overwrite=True) as folder:
+        folder.mkdir()
+        for path in written:
+            stem, name = path.stem.rsplit("_", 1)
+            row = stem_of[stem]
+            if (row["Metadata_Field"], name) in without:
+                continue
+            file = row["Image_ObjectsFileName_Nuclei"].replace("_Nuclei.tif", f"_{name}.tif")
+            # copied: what is finished stays where it is until everything is
+            shutil.copyfile(path, folder / file)
+            masks.setdefault(row["Metadata_Field"], {})[name] = output / MASKS / file
+    return masks
+
+
+def gather_log(places: Sequence[Path], path: Path) -> None:
+    """Join the logs of all parts; an earlier log is replaced."""
+    with atomic_path(path, overwrite=True) as temporary, temporary.open("wb") as stream:
+        for place in places:
+            stream.write((place / "cellprofiler.log").read_bytes())
