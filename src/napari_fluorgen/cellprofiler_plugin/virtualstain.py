@@ -33,6 +33,7 @@ where there is a verdict; use it in **FlagImage**).
 
 # Runs in CellProfiler's Python 3.8 or 3.9: newer syntax must not be used here.
 
+import logging
 import os
 import re
 
@@ -182,7 +183,13 @@ program fluorgen (fluorgen.exe), or of the python that napari-fluorgen is instal
 
     def prepare_run(self, workspace):
         """Start the worker and look for the model before the first image set."""
-        worker_of(self.program.value).ask({"command": "check", "settings": self.request_settings()})
+        request = {"command": "check", "settings": self.request_settings()}
+        try:
+            worker_of(self.program.value).ask(request)
+        except VirtualStainError as error:
+            logging.getLogger(__name__).error(str(error))  # headless, nobody else shows it
+            workspace.pipeline.report_prepare_run_error(self, str(error))
+            return False
         return True
 
     def post_run(self, workspace):

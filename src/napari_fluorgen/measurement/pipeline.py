@@ -46,11 +46,21 @@ def pipeline_text(
     """
     modules = [load_data_module(load_data)]
     if find_objects:
-        modules += [*_cells(), _cytoplasm(), _droplets(droplet_pixels)]
+        modules += cell_modules(droplet_pixels)
     else:
         modules += [_relate("Nuclei", "Cells", means=False), _cytoplasm()]
+    return assemble([*modules, *measuring_modules(images)])
+
+
+def cell_modules(droplet_pixels: tuple[int, int]) -> list[Module]:
+    """Find cells around the nuclei, their cytoplasm, and droplets of some diameters in pixels."""
+    return [*_cells(), _cytoplasm(), _droplets(droplet_pixels)]
+
+
+def measuring_modules(images: Sequence[str]) -> list[Module]:
+    """Measure all objects in some images, and write the tables."""
     objects, named = "Nuclei, Cells, Cytoplasm, LipidDroplets", ", ".join(images)
-    modules += [
+    return [
         size_shape(objects),
         object_intensity(named, objects),
         _relate("Cells", "LipidDroplets", means=True),
@@ -68,7 +78,6 @@ def pipeline_text(
         ),
         export_tables(),
     ]
-    return assemble(modules)
 
 
 def _cells() -> list[Module]:
