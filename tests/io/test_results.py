@@ -1,6 +1,7 @@
 import json
 import os
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import tifffile
 
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io import results
-from napari_fluorgen.io.omezarr_write import pyramid
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 STEM = "Assay Plate_#65_D04_T0001F002L01"
@@ -283,15 +283,29 @@ def test_unknown_format(tmp_path):
         results.write_field(make_field(), tmp_path, format="jpeg")
 
 
-def test_pyramid_is_mean_and_nearest():
-    image = np.arange(600 * 601, dtype=np.uint16).reshape(600, 601)
-    levels = pyramid(image)
-    assert [level.shape for level in levels] == [(600, 601), (300, 301), (150, 151)]
-    block = image[20:22, 40:42].astype(float)
-    assert levels[1][10, 20] == np.rint(block.mean())
-    assert levels[1][10, 300] == np.rint(image[20:22, 600].astype(float).mean())
-    halves = pyramid(image, labels=True)
-    np.testing.assert_array_equal(halves[2], image[::4, ::4])
+@pytest.mark.parametrize("shape", [(600, 601), (2100, 1301), (1024, 2049)])
+def test_lower_levels_are_mean_and_nearest(tmp_path, shape):
+    zarr = pytest.importorskip("zarr")
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 60000, shape, dtype=np.uint16)
+    labels = rng.integers(0, 2000, shape, dtype=np.uint32)
+    field = replace(
+        make_field(shape=shape),
+        images=dict.fromkeys(("nuclei", "lipids", "cytoplasm"), image),
+        nuclei_labels=labels,
+    )
+    path = results.write_field(field, tmp_path, format="ome-zarr")[0]
+    root = zarr.open_group(path, mode="r")
+    level, index = image, 0
+    while min(level.shape) > 256:
+        even = np.pad(level, [(0, n % 2) for n in level.shape], mode="edge").astype(np.float64)
+        rows, columns = even.shape
+        level = np.rint(even.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3)))
+        index += 1
+        np.testing.assert_array_equal(root[str(index)][1], level)
+        step = 2**index
+        np.testing.assert_array_equal(root[f"labels/nuclei/{index}"][...], labels[::step, ::step])
+    assert str(index + 1) not in root
 
 
 def test_ome_zarr_metadata(tmp_path):

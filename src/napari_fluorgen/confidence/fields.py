@@ -176,7 +176,13 @@ def looks_like_calibration(
     .. [1] Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005 (transductive
        conformal p-values); Laxhammar and Falkman 2010, doi:10.1145/1833280.1833287 (for anomalies).
     """
-    new = probability_histogram(probability)
+    return compare_histogram(probability_histogram(probability), calibration, significance)
+
+
+def compare_histogram(
+    new: NDArray[np.float32], calibration: FieldCalibration, significance: float = 0.05
+) -> Verdict:
+    """`looks_like_calibration` of a field whose `probability_histogram` is known."""
     n = calibration.n_fields
     distances = _distances(np.vstack([calibration.histogram, new]))
     # A hair of tolerance makes equal fields tie.

@@ -108,9 +108,7 @@ def object_confidence(
             raise InputError("Trusted nuclei need the probability of nucleus: give its map.")
         scores = object_scores(labels, probability)
         table["score"], table["p_value"] = scores, object_p_values(scores, calibration)
-        accepted = trusted_objects(scores, calibration, fdr)
-        rejected = rejected_objects(scores, calibration, fdr)
-        decision = np.select([accepted, rejected], ["accept", "reject"], "review")
+        decision = decide(scores, calibration, fdr)
     if not p_values:
         return table if decision is None else table | {"decision": decision}
     regions = prediction_regions(
@@ -124,3 +122,22 @@ def object_confidence(
         accepted, rejected = table["certain_share"] >= share, mean(regions < 2) >= share
         decision = np.select([accepted, rejected], ["accept", "reject"], "review")
     return table | {"decision": decision}
+
+
+def decide(
+    scores: NDArray[np.float64], calibration: ObjectCalibration, fdr: float
+) -> NDArray[np.str_]:
+    """Decision about each nucleus of a field from the scores of all of them.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n,)
+        From `object_scores`.
+    calibration : ObjectCalibration
+        Of the model.
+    fdr : float
+        Tolerated share of wrong nuclei among the accepted ones, in (0, 1).
+    """
+    accepted = trusted_objects(scores, calibration, fdr)
+    rejected = rejected_objects(scores, calibration, fdr)
+    return np.select([accepted, rejected], ["accept", "reject"], "review")

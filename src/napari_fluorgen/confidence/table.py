@@ -64,6 +64,11 @@ def nuclei_table(
         calibration=None if calibration is None else calibration.objects,
         fdr=fdr,
     )
+    return as_nuclei(found)
+
+
+def as_nuclei(found: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Columns of `StainedField.nuclei` from those of `object_confidence`."""
     number = found["label"].size
 
     def column(name: str) -> NDArray[np.float64]:

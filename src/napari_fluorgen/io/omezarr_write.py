@@ -11,40 +11,22 @@ https://ngff.openmicroscopy.org/0.5/
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from napari_fluorgen.io.blocks import BLOCK_PX, blocks
 from napari_fluorgen.io.files import unreadable
 from napari_fluorgen.stack import STAINS, StainedField
 
 _VERSION = "0.5"
 _SMALLEST = 256
-_CHUNK = 1024
+_SAMPLED = 4096
 _COLOURS = {"nuclei": "0000FF", "lipids": "00FF00", "cytoplasm": "FF0000"}
-
-
-def pyramid(data: NDArray[Any], *, labels: bool = False) -> list[NDArray[Any]]:
-    """Levels of half the size until the shorter side is 256 or less.
-
-    Parameters
-    ----------
-    data : ndarray, shape (..., Y, X)
-        Full resolution.
-    labels : bool
-        Take every second pixel instead of the mean of 2 × 2.
-
-    Returns
-    -------
-    list of ndarray
-        The first is `data`; odd sizes are rounded up.
-    """
-    levels = [data]
-    while min(levels[-1].shape[-2:]) > _SMALLEST:
-        levels.append(levels[-1][..., ::2, ::2] if labels else _halved(levels[-1]))
-    return levels
 
 
 def _halved(data: NDArray[Any]) -> NDArray[Any]:
@@ -61,33 +43,75 @@ def _halved(data: NDArray[Any]) -> NDArray[Any]:
     return total.astype(data.dtype)
 
 
-def _write_image(
+def _opened(group: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+    """Full resolution of an image, made where it is missing."""
+    if "0" in group and tuple(group["0"].shape) == shape:
+        return group["0"]
+    return _create_level(group, 0, shape, dtype)
+
+
+def _create_level(group: Any, index: int, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+    lead = len(shape) - 2
+    return group.create_array(
+        str(index),
+        shape=shape,
+        chunks=(1,) * lead + tuple(min(BLOCK_PX, length) for length in shape[-2:]),
+        dtype=dtype,
+        dimension_names=["c", "y", "x"][1 - lead :],
+        overwrite=True,
+    )
+
+
+def finish_image(
     group: Any,
-    data: NDArray[Any],
     name: str,
     pixel_size_um: tuple[float, float] | None,
     *,
     labels: bool = False,
+    channels: Sequence[str] = (),
     extra: dict[str, Any] | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the levels of (Y, X) or (C, Y, X) and the multiscales metadata into a group."""
+    """Write the lower levels, block by block, and the metadata of an image.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Holds the full resolution.
+    name : str
+        Of the image.
+    pixel_size_um : tuple of float (y, x) or None
+        Micrometres a pixel.
+    labels : bool
+        Whether the pixels are labels, of which every second is taken.
+    channels : sequence of str
+        Names of the channels, if there are any.
+    extra : dict, optional
+        More metadata.
+    progress : callable
+        Called after each block.
+    """
+    levels = [group["0"]]
+    while min(levels[-1].shape[-2:]) > _SMALLEST:
+        finer = levels[-1]
+        shape = (*finer.shape[:-2], *(-(-length // 2) for length in finer.shape[-2:]))
+        coarser = _create_level(group, len(levels), shape, finer.dtype)
+        for block in blocks(shape[-2:]):
+            # Twice the block, cut at the edge: blocks start at even pixels of the finer level.
+            source = tuple(slice(2 * side.start, 2 * side.stop) for side in block)
+            for channel in np.ndindex(shape[:-2]):
+                part = np.asarray(finer[(*channel, *source)])
+                coarser[(*channel, *block)] = part[::2, ::2] if labels else _halved(part)
+            progress()
+        levels.append(coarser)
     size = pixel_size_um or (1.0, 1.0)
     unit = {} if pixel_size_um is None else {"unit": "micrometer"}
     axes: list[dict[str, str]] = [{"name": n, "type": "space", **unit} for n in "yx"]
-    lead = data.ndim - 2
+    lead = levels[0].ndim - 2
     if lead:
         axes.insert(0, {"name": "c", "type": "channel"})
     datasets = []
-    for index, level in enumerate(pyramid(data, labels=labels)):
-        chunks = (1,) * lead + tuple(min(_CHUNK, length) for length in level.shape[-2:])
-        array = group.create_array(
-            str(index),
-            shape=level.shape,
-            chunks=chunks,
-            dtype=level.dtype,
-            dimension_names=[axis["name"] for axis in axes],
-        )
-        array[...] = level
+    for index in range(len(levels)):
         factor = 2**index
         # The mean of 2 × 2 pixels lies between them; a label keeps the place of the one it is.
         shift = 0.0 if labels else (factor - 1) / 2
@@ -102,7 +126,13 @@ def _write_image(
         "datasets": datasets,
         "type": "nearest" if labels else "mean",
     }
-    group.attrs["ome"] = {"version": _VERSION, "multiscales": [multiscale], **(extra or {})}
+    omero = {"omero": _omero(channels, levels)} if channels else {}
+    group.attrs["ome"] = {
+        "version": _VERSION,
+        "multiscales": [multiscale],
+        **omero,
+        **(extra or {}),
+    }
 
 
 def write_stained_field(path: Path, field: StainedField) -> None:
@@ -115,37 +145,118 @@ def write_stained_field(path: Path, field: StainedField) -> None:
     field : StainedField
         The result.
     """
-    import zarr
-
     from napari_fluorgen.io.results import smallest_labels
 
-    name, size = field.identity.name, field.pixel_size_um
-    root = zarr.create_group(path, zarr_format=3)
     stains = [stain for stain in STAINS if stain in field.images]
-    images = np.stack([field.images[stain] for stain in stains])
-    _write_image(root, images, name, size, extra={"omero": _omero(stains, images)})
-    labels = root.create_group("labels")
-    labels.attrs["ome"] = {"version": _VERSION, "labels": ["nuclei"]}
-    source = {"image-label": {"source": {"image": "../../"}}}
-    _write_image(
-        labels.create_group("nuclei"),
-        smallest_labels(field.nuclei_labels),
-        "nuclei",
-        size,
-        labels=True,
-        extra=source,
-    )
     maps = {"probability": field.nuclei_probability}
     maps |= {f"p-{hypothesis}": values for hypothesis, values in field.p_values.items()}
     maps |= {f"width-{stain}": width for stain, width in field.widths.items()}
-    confidence = np.stack([values.astype(np.float32, copy=False) for values in maps.values()])
-    _write_image(
-        root.create_group("confidence"),
-        confidence,
-        "confidence",
-        size,
-        extra={"omero": _omero(list(maps), confidence)},
-    )
+    writer = FieldWriter(path, field.shape, stains, list(maps))
+    for stain in stains:
+        writer.channel(stain)[...] = field.images[stain]
+    for name, values in maps.items():
+        writer.channel(name)[...] = values
+    labels = smallest_labels(field.nuclei_labels)
+    writer.labels(labels.dtype)[...] = labels
+    writer.finish(field.identity.name, field.pixel_size_um)
+
+
+class FieldWriter:
+    """A field's OME-Zarr that is filled part by part, in any order.
+
+    Parameters
+    ----------
+    path : Path
+        Made where it is missing; what an interrupted run wrote there stays.
+    shape : tuple of int
+        Rows and columns.
+    stains, maps : sequence of str
+        Channels of the stains (uint16) and of the confidence (float32).
+    """
+
+    def __init__(
+        self, path: Path, shape: tuple[int, int], stains: Sequence[str], maps: Sequence[str]
+    ) -> None:
+        import zarr
+
+        self._root = zarr.open_group(path, mode="a", zarr_format=3)
+        self._shape, self._stains, self._maps = shape, tuple(stains), tuple(maps)
+        self._groups = {
+            "confidence": self._root.require_group("confidence"),
+            "labels": self._root.require_group("labels"),
+        }
+        self._images = _opened(self._root, (len(stains), *shape), np.uint16)
+        self._confidence = _opened(self._groups["confidence"], (len(maps), *shape), np.float32)
+
+    def channel(self, name: str) -> Channel:
+        """Return one stain or map, to be written and read by slices."""
+        if name in self._stains:
+            return Channel(self._images, self._stains.index(name))
+        return Channel(self._confidence, self._maps.index(name))
+
+    def labels(self, dtype: DTypeLike) -> Any:
+        """Return empty labels of the nuclei, to be written by slices."""
+        nuclei = self._groups["labels"].require_group("nuclei")
+        return _create_level(nuclei, 0, self._shape, dtype)
+
+    def finish(
+        self,
+        name: str,
+        pixel_size_um: tuple[float, float] | None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write what follows from the full resolution: lower levels and metadata.
+
+        Parameters
+        ----------
+        name : str
+            Of the field.
+        pixel_size_um : tuple of float (y, x) or None
+            Micrometres a pixel.
+        progress : callable
+            Called after each block; may raise to stop.
+        """
+        finish_image(self._root, name, pixel_size_um, channels=self._stains, progress=progress)
+        labels = self._groups["labels"]
+        labels.attrs["ome"] = {"version": _VERSION, "labels": ["nuclei"]}
+        source = {"image-label": {"source": {"image": "../../"}}}
+        finish_image(
+            labels["nuclei"], "nuclei", pixel_size_um, labels=True, extra=source, progress=progress
+        )
+        finish_image(
+            self._groups["confidence"],
+            "confidence",
+            pixel_size_um,
+            channels=self._maps,
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of a Zarr array (C, Y, X) as an image (Y, X)."""
+
+    array: Any
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, columns."""
+        return int(self.array.shape[1]), int(self.array.shape[2])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a pixel."""
+        return np.dtype(self.array.dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self.array[self._full(key)])
+
+    def __setitem__(self, key: Any, values: Any) -> None:
+        self.array[self._full(key)] = values
+
+    def _full(self, key: Any) -> tuple[Any, ...]:
+        return (self.index, *key) if isinstance(key, tuple) else (self.index, key)
 
 
 def is_stained_field(path: Path) -> bool:
@@ -161,10 +272,12 @@ def is_stained_field(path: Path) -> bool:
     )
 
 
-def _omero(names: list[str], images: NDArray[Any]) -> dict[str, Any]:
+def _omero(names: Sequence[str], levels: Sequence[Any]) -> dict[str, Any]:
     """How viewers show the channels: colours, and limits that ignore the extreme pixels."""
+    level = next((level for level in levels if max(level.shape[1:]) <= _SAMPLED), levels[-1])
     channels = []
-    for name, image in zip(names, images, strict=True):
+    for index, name in enumerate(names):
+        image = np.asarray(level[index])
         sample = image[:: max(1, image.shape[0] // 512), :: max(1, image.shape[1] // 512)]
         start, end = (float(value) for value in np.percentile(sample, (0.1, 99.9)))
         counts = image.dtype.kind == "u" or name.startswith("width-")

@@ -187,7 +187,10 @@ def memory_bytes(
 
 
 def _bytes_per_pixel(spec: ModelSpec, precision: str) -> float:
-    """Working memory of a tile: what the networks keep, the planes as read, scaled and handed
-    over, and the maps before and after blending."""
+    """Working memory of a tile.
+
+    What the networks keep, the planes as read, scaled and handed over, and the maps before and
+    after blending.
+    """
     moved = 4 * (3 * spec.planes + 3 * len(spec.output_names))
     return features_per_pixel(spec) * _FEATURE_BYTES[precision] + moved

@@ -118,7 +118,7 @@ def stain_arrays(
         if journal:
             finished = journal.begin(plan, _facts(opened, adaptation))
             stitcher.resume(finished, journal.waiting)
-        if 0 < finished:
+        if finished:
             notice = f"The run goes on after {finished} of {len(plan.tiles)} tiles."
             messages.append(notice)
             yield Notice(notice)

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
+from napari_fluorgen.io.blocks import blocks
 from napari_fluorgen.staining import resample
-
-_BLOCK_PX = 1024
 
 
 class Sink(Protocol):
@@ -39,25 +38,6 @@ class ArraySink:
     def scratch(self, name: str, shape: tuple[int, int], dtype: DTypeLike) -> Any:
         """Return zeros."""
         return np.zeros(shape, dtype)
-
-
-def blocks(shape: tuple[int, int], side: int = _BLOCK_PX) -> Iterator[tuple[slice, slice]]:
-    """Cut a plane into blocks in reading order.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    side : int
-        Of a block, the last ones of a row or column excepted.
-
-    Yields
-    ------
-    tuple of slice
-    """
-    for y in range(0, shape[0], side):
-        for x in range(0, shape[1], side):
-            yield slice(y, min(y + side, shape[0])), slice(x, min(x + side, shape[1]))
 
 
 def resize_into(source: Any, target: Any, convert: Any) -> Iterator[tuple[slice, slice]]:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
+from napari_fluorgen.io.blocks import blocks
 from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.staining import resample
 from napari_fluorgen.staining.adapt import Adaptation
 from napari_fluorgen.staining.background import Background, estimate_background
-from napari_fluorgen.staining.sinks import blocks
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import ModelSpec

@@ -55,7 +55,8 @@ def judge(
     request : StainRequest
         For significance and the tolerated share of wrong nuclei.
     """
-    from napari_fluorgen.confidence import looks_like_calibration, nuclei_table
+    from napari_fluorgen.confidence import nuclei_table
+    from napari_fluorgen.confidence.fields import probability_histogram
 
     nuclei = nuclei_table(
         labels,
@@ -65,15 +66,38 @@ def judge(
         significance=request.significance,
         fdr=request.fdr,
     )
+    compared = calibration is not None and calibration.fields is not None
+    histogram = probability_histogram(probability) if compared else None
+    return conclude(nuclei, histogram, calibration)
+
+
+def conclude(
+    nuclei: dict[str, NDArray[Any]],
+    histogram: NDArray[np.float32] | None,
+    calibration: Calibration | None,
+) -> Judgement:
+    """Judge a field whose nuclei are decided about.
+
+    Parameters
+    ----------
+    nuclei : dict of str to ndarray
+        `StainedField.nuclei`.
+    histogram : ndarray of float32 or None
+        From `probability_histogram` of the whole field; None leaves the field itself unjudged.
+    calibration : Calibration or None
+        Of the model.
+    """
+    from napari_fluorgen.confidence.fields import compare_histogram
+
     decisions, counts = np.unique(nuclei["decision"], return_counts=True)
     record: dict[str, Any] = {
         "calibrated_on_fields": None if calibration is None else calibration.meta.get("n_fields"),
         "decisions": dict(zip(decisions.tolist(), counts.tolist(), strict=True)),
         "decided_by": _rule(calibration),
     }
-    if calibration is None or calibration.fields is None:
+    if calibration is None or calibration.fields is None or histogram is None:
         return Judgement(nuclei, None, record)
-    verdict = looks_like_calibration(probability, calibration.fields)
+    verdict = compare_histogram(histogram, calibration.fields)
     record["exchangeability"] = {
         "p_value": round(verdict.p_value, 6),
         "holds": verdict.holds,
