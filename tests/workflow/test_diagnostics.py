@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from napari_fluorgen.workflow.diagnostics import diagnose, find_cellprofiler
+from napari_fluorgen.workflow.diagnostics import diagnose
 
 
 def by_name(folder="."):
@@ -38,8 +38,15 @@ def test_cellprofiler_is_found_by_setting_and_on_path(tmp_path, monkeypatch) -> 
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("FLUORGEN_CELLPROFILER_DIR", str(tmp_path / "none"))
     monkeypatch.delenv("FLUORGEN_CELLPROFILER", raising=False)
-    assert find_cellprofiler() == program
+    found = by_name(tmp_path)["CellProfiler"]
+    assert found.status == "ok"
+    assert str(program) in found.found
     monkeypatch.setenv("FLUORGEN_CELLPROFILER", str(tmp_path / "gone"))
-    assert find_cellprofiler() is None
-    assert "gone" in by_name(tmp_path)["CellProfiler"].found
+    found = by_name(tmp_path)["CellProfiler"]
+    assert found.status == "missing"
+    assert "gone" in found.found
+    monkeypatch.delenv("FLUORGEN_CELLPROFILER")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert "fluorgen cellprofiler install" in by_name(tmp_path)["CellProfiler"].found

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from napari_fluorgen.cli import options, output
+
+if TYPE_CHECKING:
+    from napari_fluorgen.measurement import CellProfilerResult
 
 
 def measure(
@@ -16,8 +20,31 @@ def measure(
     ],
     tables: options.OutputFolder,
     engine: Annotated[
-        Literal["builtin"], typer.Option("--engine", help="What measures.")
+        Literal["builtin", "cellprofiler"],
+        typer.Option("--engine", help="What measures: this package, or the real CellProfiler."),
     ] = "builtin",
+    cellprofiler: Annotated[
+        str | None,
+        typer.Option(
+            "--cellprofiler",
+            metavar="PATH",
+            help="CellProfiler's program or python; default: `fluorgen cellprofiler status`.",
+        ),
+    ] = None,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(
+            "--pipeline", metavar="FILE", help="A .cppipe of your own that begins with LoadData."
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            min=1,
+            help="CellProfiler programs at a time, 1 GB each; default: half the cores, up to 4.",
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     json: output.JsonFlag = False,
 ) -> None:
@@ -26,10 +53,30 @@ def measure(
     from napari_fluorgen.cli.progress import run_progress
     from napari_fluorgen.workflow.measuring import measure_folder
 
-    with run_progress() as progress, stop_on_interrupt() as should_stop:
-        summary = measure_folder(
-            folder, tables, overwrite=overwrite, progress=progress, should_stop=should_stop
+    if engine == "builtin" and (cellprofiler or pipeline or processes):
+        raise typer.BadParameter(
+            "--cellprofiler, --pipeline and --processes go with --engine cellprofiler."
         )
+    more: dict[str, Any] = {}
+    with run_progress() as progress, stop_on_interrupt() as should_stop:
+        if engine == "cellprofiler":
+            result = _with_cellprofiler(
+                folder, tables, cellprofiler, pipeline, processes, overwrite, progress, should_stop
+            )
+            for note in result.notes:
+                output.warn(note)
+            fields, objects = result.fields, result.objects
+            files = tuple(result.tables.values())
+            more = {
+                "cellprofiler": result.cellprofiler.program,
+                "version": result.cellprofiler.version,
+                "masks": {k: {n: str(p) for n, p in v.items()} for k, v in result.masks.items()},
+            }
+        else:
+            summary = measure_folder(
+                folder, tables, overwrite=overwrite, progress=progress, should_stop=should_stop
+            )
+            fields, objects, files = summary.fields, summary.objects, summary.files
     if json:
         output.finish(
             {
@@ -37,11 +84,38 @@ def measure(
                 "status": "done",
                 "engine": engine,
                 "output": str(tables),
-                "fields": list(summary.fields),
-                "objects": summary.objects,
-                "files": [str(file) for file in summary.files],
+                "fields": list(fields),
+                "objects": objects,
+                "files": [str(file) for file in files],
             }
+            | more
         )
         return
-    counts = ", ".join(f"{count} {name}" for name, count in summary.objects.items())
-    output.result(f"{len(summary.fields)} fields measured in {tables}: {counts}")
+    counts = ", ".join(f"{count} {name}" for name, count in objects.items())
+    output.result(f"{len(fields)} fields measured in {tables}: {counts}")
+
+
+def _with_cellprofiler(
+    folder: Path,
+    tables: Path,
+    program: str | None,
+    pipeline: Path | None,
+    processes: int | None,
+    overwrite: bool,
+    progress: Callable[[Any], None],
+    should_stop: Callable[[], bool],
+) -> CellProfilerResult:
+    from napari_fluorgen.workflow import drain
+    from napari_fluorgen.workflow.measuring import stained_fields
+    from napari_fluorgen.workflow.measuring_cellprofiler import measure_with_cellprofiler
+
+    steps = measure_with_cellprofiler(
+        stained_fields(folder, progress=progress, should_stop=should_stop),
+        tables,
+        program=program,
+        pipeline=pipeline,
+        processes=processes,
+        overwrite=overwrite,
+        should_stop=should_stop,
+    )
+    return drain(steps, progress)

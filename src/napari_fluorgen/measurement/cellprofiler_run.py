@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from napari_fluorgen.errors import Cancelled, ExternalToolError
+from napari_fluorgen.errors import ExternalToolError
 from napari_fluorgen.measurement.cellprofiler_find import ENVIRONMENT_VARIABLE, clean_environment
+from napari_fluorgen.measurement.processes import follow, started
 
 Row = dict[str, str]
 
-_POLL_S = 0.2
 _STALLED_S = 1800.0
 _IMAGE = re.compile(r"Image # (\d+),")
 _FAULT = re.compile(r"^(?:[A-Za-z_.]*\.)?[A-Z][A-Za-z]*(?:Error|Exception)\b.*", re.MULTILINE)
@@ -80,34 +75,23 @@ def run_pipeline(
     """
     output.mkdir(parents=True, exist_ok=True)
     log = output / "cellprofiler.log"
-    arguments = ["-c", "-r", "-p", pipeline, "-i", folder, "-o", output]
+    arguments: list[str | Path] = ["-c", "-r", "-p", pipeline, "-i", folder, "-o", output]
     if table is not None:
         arguments += ["--data-file", table]
     if plugins is not None:
         arguments += ["--plugins-directory", plugins]
     if first is not None:
-        arguments += ["-f", first, "-l", first + images - 1]
+        arguments += ["-f", str(first), "-l", str(first + images - 1)]
     # without --always-continue a damaged image ends the run, which the rows show
-    with log.open("wb") as stream:
-        try:
-            process = subprocess.Popen(
-                [*command, *map(str, arguments)],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=clean_environment(),
-                cwd=output,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ExternalToolError(
-                f"CellProfiler cannot be started ({command[0]}: {error.strerror or error}): "
-                f"check {ENVIRONMENT_VARIABLE}."
-            ) from error
-        try:
+    log.write_bytes(b"")
+    try:
+        with started([*command, *arguments], log, clean_environment()) as process:
             done = _watch(process, log, first or 1, progress, should_stop)
-        finally:
-            _end(process)
+    except OSError as error:
+        raise ExternalToolError(
+            f"CellProfiler cannot be started ({command[0]}: {error.strerror or error}): "
+            f"check {ENVIRONMENT_VARIABLE}."
+        ) from error
     if process.returncode < 0:
         raise ExternalToolError(
             f"CellProfiler was ended from outside after {done} of {images} images (signal "
@@ -125,45 +109,29 @@ def _watch(
     should_stop: Callable[[], bool] | None,
 ) -> int:
     """Wait for the end and return the number of image sets that were finished by then."""
-    size, changed, done = 0, time.monotonic(), 0
-    while True:
-        ended = process.poll() is not None
-        if should_stop is not None and should_stop():
-            raise Cancelled("CellProfiler was stopped; its numbers are not complete.")
-        if log.stat().st_size != size:
-            with log.open("rb") as stream:
-                stream.seek(size)
-                added = stream.read()
-            size, changed = size + len(added), time.monotonic()
-            numbers = _IMAGE.findall(added.decode("utf-8", "replace"))
-            # an image is finished when the log names the next one
-            if numbers and int(numbers[-1]) - first > done:
-                done = int(numbers[-1]) - first
-                if progress is not None:
-                    progress(done)
-        if ended:
-            return done
-        if time.monotonic() - changed > _STALLED_S:
-            raise ExternalToolError(
-                f"CellProfiler has said nothing for {_STALLED_S / 60:.0f} minutes and was ended: "
-                "run the pipeline in its window to see where it hangs."
-            )
-        time.sleep(_POLL_S)
+    done = 0
+    for text in follow(
+        process,
+        log,
+        should_stop,
+        stopped="CellProfiler was stopped; its numbers are not complete.",
+        stalled=_silent,
+        stalled_s=_STALLED_S,
+    ):
+        numbers = _IMAGE.findall(text)
+        # an image is finished when the log names the next one
+        if numbers and int(numbers[-1]) - first > done:
+            done = int(numbers[-1]) - first
+            if progress is not None:
+                progress(done)
+    return done
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the program and what it started, and wait for it."""
-    if process.poll() is None:
-        if sys.platform == "win32":
-            process.terminate()
-        else:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+def _silent() -> ExternalToolError:
+    return ExternalToolError(
+        f"CellProfiler has said nothing for {_STALLED_S / 60:.0f} minutes and was ended: "
+        "run the pipeline in its window to see where it hangs."
+    )
 
 
 def _judge(pipeline: Path, folder: Path, output: Path, log: Path, images: int) -> list[Row]:

@@ -11,10 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_fluorgen.errors import FluorgenError
+from napari_fluorgen.errors import ExternalToolError, FluorgenError
 from napari_fluorgen.workflow.provenance import versions
 
-CELLPROFILER = "FLUORGEN_CELLPROFILER"
 _QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 _LEAST_FREE_BYTES = 2_000_000_000
 
@@ -56,13 +55,6 @@ def diagnose(folder: str | Path = ".") -> list[Check]:
         _guarded("disk", lambda: _disk(Path(folder))),
     ]
     return checks
-
-
-def find_cellprofiler() -> Path | None:
-    """Return the CellProfiler program: from ``FLUORGEN_CELLPROFILER``, else from PATH."""
-    named = os.environ.get(CELLPROFILER)
-    found = shutil.which(named) if named else shutil.which("cellprofiler")
-    return Path(found) if found else None
 
 
 def _guarded(name: str, look: Callable[[], tuple[Any, str]]) -> Check:
@@ -120,12 +112,18 @@ def _napari() -> tuple[str, str]:
 
 
 def _cellprofiler() -> tuple[str, str]:
-    found = find_cellprofiler()
-    if found:
-        return "ok", str(found)
-    named = os.environ.get(CELLPROFILER)
-    where = f"{CELLPROFILER}={named} is no program" if named else "not found on PATH"
-    return "missing", f"{where}; measurements and exports work without"
+    from napari_fluorgen.measurement.cellprofiler_find import locate_cellprofiler
+
+    try:
+        found = locate_cellprofiler()
+    except ExternalToolError as error:
+        return "missing", f"{error} Measurements and exports work without."
+    if found is None:
+        return "missing", (
+            "not found; measurements and exports work without, `fluorgen cellprofiler install` "
+            "sets it up"
+        )
+    return "ok", f"{found.version or 'version unknown'}, {found.program} ({found.origin})"
 
 
 def _disk(folder: Path) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Thresholds at which nuclei are matched."""
 
-_MOST_PROCESSES = 4
 
 Progress = Callable[[Any], None]
 StopCheck = Callable[[], bool]
@@ -332,6 +330,7 @@ def evaluate_folders(
         CellProfiler itself is told in `Evaluation.notes`: the other scores are written.
     """
     from napari_fluorgen.measurement import FeatureRun, find_cellprofiler
+    from napari_fluorgen.measurement.cellprofiler_parts import default_processes
     from napari_fluorgen.workflow.evaluate_features import add_features
     from napari_fluorgen.workflow.evaluate_files import check_scores, write_scores
 
@@ -365,14 +364,14 @@ def evaluate_folders(
                 run,
                 command,
                 size,
-                processes or max(1, min(_MOST_PROCESSES, (os.cpu_count() or 1) // 2)),
+                processes or default_processes(),
                 progress,
                 should_stop,
             )
         elif features:
             note = (
-                "CellProfiler was not found (FLUORGEN_CELLPROFILER, PATH): no feature error and no "
-                "official score."
+                "CellProfiler was not found (`fluorgen cellprofiler install` sets it up): no "
+                "feature error and no official score."
             )
             evaluation = replace(evaluation, notes=(*evaluation.notes, note))
     return evaluation, write_scores(
