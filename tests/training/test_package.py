@@ -23,6 +23,7 @@ def test_training_ends_in_a_package_that_loads(config_file, tmp_path):
     assert model.calibration is not None
     calibration = Calibration.from_arrays(model.calibration)
     assert calibration.fields.n_fields == calibration.objects.n_fields
+    assert set(calibration.intervals) == {"lipids", "cytoplasm"}
     assert set(model.spec.training["validation_pearson"]) == {"nuclei", "lipids", "cytoplasm"}
 
     again = CliRunner().invoke(app, arguments)
@@ -39,4 +40,6 @@ def test_training_ends_in_a_package_that_loads(config_file, tmp_path):
     assert load_model(calibrated).license_id == model.license_id == "BSD-3-Clause"
     assert load_model(calibrated).card.splitlines()[0] == model.card.splitlines()[0]
     assert "again on 2 fields of" in load_model(calibrated).card
+    again = Calibration.from_arrays(load_model(calibrated).calibration)
+    assert set(again.intervals) == {"lipids", "cytoplasm"}
     np.testing.assert_array_equal(load_model(calibrated).test_tensors()[0], model.test_tensors()[0])

@@ -31,6 +31,21 @@ Significance = Annotated[
         show_default=True,
     ),
 ]
+WrongNuclei = Annotated[
+    float,
+    typer.Option(
+        "--fdr",
+        metavar="SHARE",
+        help="Share of wrong nuclei tolerated among the accepted ones, above 0 and below 1.",
+        show_default=True,
+    ),
+]
+Intervals = Annotated[
+    bool,
+    typer.Option(
+        "--intervals", help="Also write how wide the intervals of lipids and cytoplasm are."
+    ),
+]
 Focus = Annotated[
     Literal["auto", "as-is", "flipped"],
     typer.Option("--focus", help="Order of the planes: known or guessed, as they stand, reversed."),

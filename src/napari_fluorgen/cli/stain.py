@@ -22,6 +22,8 @@ def stain(
         Literal["tiff", "ome-zarr"], typer.Option("--format", help="Of the results.")
     ] = "tiff",
     significance: options.Significance = 0.05,
+    fdr: options.WrongNuclei = 0.1,
+    intervals: options.Intervals = False,
     overwrite: options.Overwrite = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Do only fields not finished with these settings.")
@@ -47,6 +49,8 @@ def stain(
         focus=focus,
         pixel_size_um=pixel_size,
         significance=significance,
+        fdr=fdr,
+        intervals=intervals,
         tile_px=tile,
     )
     for path in inputs:

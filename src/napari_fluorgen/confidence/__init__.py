@@ -21,6 +21,11 @@ from napari_fluorgen.confidence.maps import (
 )
 from napari_fluorgen.confidence.object_scores import object_scores
 from napari_fluorgen.confidence.objects import DECISIONS, object_confidence
+from napari_fluorgen.confidence.residual import (
+    INTERVAL_STAINS,
+    calibrate_by_residual,
+    calibrate_intervals,
+)
 from napari_fluorgen.confidence.risk import THRESHOLDS, missed_share, risk_control_threshold
 from napari_fluorgen.confidence.scores import CLASSES, REGIONS, nonconformity, p_values
 from napari_fluorgen.confidence.selection import (
@@ -37,6 +42,7 @@ from napari_fluorgen.confidence.table import nuclei_table
 __all__ = [
     "CLASSES",
     "DECISIONS",
+    "INTERVAL_STAINS",
     "REGIONS",
     "THRESHOLDS",
     "Calibration",
@@ -48,7 +54,9 @@ __all__ = [
     "benjamini_hochberg",
     "best_overlap",
     "calibrate",
+    "calibrate_by_residual",
     "calibrate_interval",
+    "calibrate_intervals",
     "confidence_and_credibility",
     "error_rates",
     "fit_spread",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,19 @@ class Calibration:
         if label not in CLASSES:
             raise ConfigError(f"There is no class {label!r}: choose one of {', '.join(CLASSES)}.")
         return self.nucleus if label == "nucleus" else self.background
+
+    def with_intervals(self, intervals: Mapping[str, IntervalCalibration]) -> Calibration:
+        """Return the same calibration with the intervals of stains, and a record of them."""
+        record = {
+            stain: {
+                "coverage": one.coverage,
+                "unit": one.unit,
+                "n_fields": one.n_fields,
+                "spread": "flips" if one.table is None else "table of errors",
+            }
+            for stain, one in intervals.items()
+        }
+        return replace(self, meta=self.meta | {"intervals": record}, intervals=dict(intervals))
 
     def to_arrays(self) -> dict[str, NDArray]:
         """Arrays for an npz file: the tables, and ``"meta"`` as JSON in a text array."""

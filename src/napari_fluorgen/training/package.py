@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_fluorgen.confidence import calibrate
+from napari_fluorgen.confidence import INTERVAL_STAINS, calibrate, calibrate_intervals
 from napari_fluorgen.models import ModelSpec, save_package
 from napari_fluorgen.segmentation import segment_nuclei
 from napari_fluorgen.stack import STAINS
@@ -75,7 +75,14 @@ def write_package(
     if config.data.calibration is not None and "nuclei" in networks:
         pairs = load(config.data.calibration)
         found = found_nuclei(networks["nuclei"], pairs, config, divisor)
-        calibration = calibrate(found).to_arrays()
+        intervals = calibrate_intervals(
+            {
+                stain: predicted_stains(network, pairs, stain, divisor)
+                for stain, network in networks.items()
+                if stain in INTERVAL_STAINS
+            }
+        )
+        calibration = calibrate(found).with_intervals(intervals).to_arrays()
     correlations = correlation(networks, validation, divisor)
     spec = ModelSpec(
         name=config.name,
@@ -146,6 +153,17 @@ def found_nuclei(
             seed_distance_um=config.nuclei.seed_distance_um,
         )
         yield probability, pair.labels, found
+
+
+def predicted_stains(
+    network: nn.Module, pairs: list[Pair], stain: str, divisor: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return prediction and truth (Y, X) of a stain for each field that has it."""
+    return [
+        (_predict(network, pair.planes, divisor)[0][0].numpy(), pair.stains[stain])
+        for pair in pairs
+        if stain in pair.stains
+    ]
 
 
 def correlation(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fluorgen.errors import Cancelled
 from napari_fluorgen.stack import BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import FieldDone, Stage
+from napari_fluorgen.workflow.interval_widths import interval_widths
 from napari_fluorgen.workflow.judging import judge
 from napari_fluorgen.workflow.provenance import describe_input, timestamp, versions
 from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
@@ -94,8 +95,11 @@ def stain_field(
     )
     judgement = judge(labels, raw.nuclei_probability, p_values, calibration, request)
     record = _record(stack, request, model, raw, started) | {"confidence": judgement.record}
-    if judgement.verdict is not None:
-        record["messages"] = [*record["messages"], judgement.verdict]
+    widths, missing = {}, None
+    if request.intervals:
+        shape = raw.adaptation.model_shape
+        widths, missing = interval_widths(raw.images, model.spec, calibration, shape)
+    record["messages"] += [said for said in (judgement.verdict, missing) if said is not None]
     field = StainedField(
         identity=stack.identity,
         pixel_size_um=_given(request) or stack.pixel_size_um,
@@ -107,6 +111,7 @@ def stain_field(
         channel_files=dict(stack.channel_files),
         nuclei=judgement.nuclei,
         verdict=judgement.verdict,
+        widths=widths,
     )
     yield FieldDone(field)
     return field
