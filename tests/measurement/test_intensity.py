@@ -71,11 +71,11 @@ def test_counts_are_scaled_as_cellprofiler_reads_them():
     assert scale_counts(np.array([[0.25]], np.float32)) == 0.25
 
 
-def test_of_equal_maxima_the_first_counts():
+def test_of_few_equal_maxima_the_last_counts():
     image = np.array([[0, 1, 1], [1, 0, 0]], np.float32)
     table = measure_intensity(np.ones((2, 3), np.uint32), {"A": image}, 1)
-    assert table["Location_MaxIntensity_X_A"] == 1
-    assert table["Location_MaxIntensity_Y_A"] == 0
+    assert table["Location_MaxIntensity_X_A"] == 0
+    assert table["Location_MaxIntensity_Y_A"] == 1
 
 
 def test_whole_image():

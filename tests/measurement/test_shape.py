@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+from skimage.measure import regionprops
+from skimage.morphology import convex_hull_image
 
-from napari_fluorgen.measurement.shape import feret_diameters, measure_shape
+from napari_fluorgen.measurement.hull import hull_measures
+from napari_fluorgen.measurement.shape import measure_shape
 
 
 def test_disc_has_the_shape_of_a_disc(disc):
@@ -55,20 +60,48 @@ def test_no_object_gives_all_columns_without_rows():
     assert all(values.shape == (0,) for values in empty.values())
 
 
+def mask_of(points: list[tuple[int, int]]) -> np.ndarray:
+    rows, columns = np.array(points).T
+    mask = np.zeros((rows.max() + 1, columns.max() + 1), bool)
+    mask[rows, columns] = True
+    return mask[rows.min() :, columns.min() :]
+
+
 @pytest.mark.parametrize("points", [[(2, 3)], [(0, 0), (0, 1)], [(0, 0), (2, 2), (5, 5)]])
 def test_feret_of_a_line_is_its_length(points):
-    array = np.array(points, float)
-    smallest, largest = feret_diameters(array)
-    assert smallest == 0
+    _, smallest, largest = hull_measures(mask_of(points))
+    assert smallest == pytest.approx(0, abs=1e-9)
     assert largest == pytest.approx(math.dist(points[0], points[-1]))
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=40))
 def test_feret_equals_a_search_over_angles(points):
-    array = np.array(points, float)
-    smallest, largest = feret_diameters(array)
+    _, smallest, largest = hull_measures(mask_of(points))
     angles = np.linspace(0, np.pi, 721)
-    widths = np.ptp(array @ np.c_[np.cos(angles), np.sin(angles)].T, axis=0)
+    widths = np.ptp(np.array(points, float) @ np.c_[np.cos(angles), np.sin(angles)].T, axis=0)
     assert smallest <= widths.min() + 1e-9
     assert widths.min() <= smallest + largest * np.pi / 720 + 1e-9
     assert largest == pytest.approx(widths.max(), rel=1e-4, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=25))
+def test_convex_area_is_that_of_scikit_image(points):
+    mask = mask_of(points)
+    assert hull_measures(mask)[0] == np.count_nonzero(convex_hull_image(mask))
+
+
+@given(arrays(np.uint8, (12, 14), elements=st.integers(0, 3)))
+def test_labels_in_many_pieces_equal_scikit_image(labels):
+    table = measure_shape(labels, 3)
+    for region in regionprops(labels):
+        found = {key: values[region.label - 1] for key, values in table.items()}
+        assert found["AreaShape_Perimeter"] == pytest.approx(region.perimeter)
+        assert found["AreaShape_EulerNumber"] == region.euler_number
+        assert found["AreaShape_Eccentricity"] == pytest.approx(region.eccentricity, abs=1e-6)
+        assert found["AreaShape_MajorAxisLength"] == pytest.approx(region.axis_major_length)
+        for n, value in enumerate(region.moments_hu):
+            assert found[f"AreaShape_HuMoment_{n}"] == pytest.approx(value, abs=1e-9)
+        radii = ndimage.distance_transform_edt(np.pad(region.image, 1))[1:-1, 1:-1][region.image]
+        assert found["AreaShape_MeanRadius"] == pytest.approx(radii.mean())
+        assert found["AreaShape_MedianRadius"] == pytest.approx(np.median(radii))
+        assert found["AreaShape_MaximumRadius"] == radii.max()

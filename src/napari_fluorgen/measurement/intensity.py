@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.measurement.names import Columns
+from napari_fluorgen.measurement.ties import last_of_ties
 
 FULL_SCALE = 65535
 """CellProfiler divides uint16 images by this on reading."""
@@ -48,10 +49,11 @@ def measure_intensity(labels: NDArray, images: Mapping[str, NDArray], count: int
     -------
     dict of str to ndarray, shape (count,), float64
         ``Intensity_*`` and ``Location_*`` as CellProfiler's MeasureObjectIntensity; where the
-        brightest value occurs more than once, its location is the first in reading order.
+        brightest value occurs more than once, its location is the one that CellProfiler picks.
     """
     rows, columns = np.nonzero(labels)
-    owner = labels[rows, columns].astype(np.intp) - 1
+    read = rows, columns, labels[rows, columns].astype(np.intp) - 1
+    owner = read[2]
     # pixels of one object side by side, in reading order: every statistic is then a run
     grouped = np.argsort(owner, kind="stable")
     rows, columns, owner = rows[grouped], columns[grouped], owner[grouped]
@@ -61,6 +63,9 @@ def measure_intensity(labels: NDArray, images: Mapping[str, NDArray], count: int
         values = image[rows, columns].astype(np.float64)
         for key, column in _whole(owner, values, rows, columns, count).items():
             table[f"{key}_{name}"] = column
+        highest = table[f"Intensity_MaxIntensity_{name}"].astype(image.dtype)
+        for axis, column in _brightest(image, *read, highest).items():
+            table[f"Location_MaxIntensity_{axis}_{name}"] = column
         for key, column in _statistics(owner[edge], values[edge], count).items():
             table[f"Intensity_{key}Edge_{name}"] = column
     return table
@@ -98,7 +103,6 @@ def _whole(owner: NDArray, values: NDArray, rows: NDArray, columns: NDArray, cou
         table[f"Intensity_{key}Intensity"] = _quantile(ordered, number, fraction)
     spread = np.abs(values - table["Intensity_MedianIntensity"][owner])
     table["Intensity_MADIntensity"] = _quantile(_sort_runs(spread, number), number, 0.5)
-    brightest = np.flatnonzero(values == statistics["MaxIntensity"][owner])[::-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         total = statistics["IntegratedIntensity"]
         shift = np.zeros(count)
@@ -107,14 +111,22 @@ def _whole(owner: NDArray, values: NDArray, rows: NDArray, columns: NDArray, cou
             mass = np.bincount(owner, position * values, minlength=count) / total
             table[f"Location_CenterMassIntensity_{axis}"] = mass
             shift += (centre - mass) ** 2
-            peak = np.full(count, np.nan)
-            peak[owner[brightest]] = position[brightest]  # the first in reading order stays
-            table[f"Location_MaxIntensity_{axis}"] = peak
         table["Intensity_MassDisplacement"] = np.sqrt(shift)
-    flat = np.where(number == 0, np.nan, 0.0)
-    table["Location_CenterMassIntensity_Z"] = flat
-    table["Location_MaxIntensity_Z"] = flat.copy()
+    table["Location_CenterMassIntensity_Z"] = np.where(number == 0, np.nan, 0.0)
     return table
+
+
+def _brightest(
+    image: NDArray, rows: NDArray, columns: NDArray, owner: NDArray, highest: NDArray
+) -> Columns:
+    """Return the place of each object's highest value; pixels come in reading order."""
+    found = last_of_ties(image[rows, columns], owner, highest)
+    some = found >= 0
+    places = {"X": columns, "Y": rows, "Z": np.zeros_like(rows)}
+    result = {axis: np.full(highest.size, np.nan) for axis in places}
+    for axis, position in places.items():
+        result[axis][some] = position[found[some]]
+    return result
 
 
 def _sort_runs(values: NDArray, number: NDArray) -> NDArray[np.float64]:

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError, distance
 
+from napari_fluorgen.measurement.hull import hull_measures
+from napari_fluorgen.measurement.moments import moment_columns
 from napari_fluorgen.measurement.names import Columns
 
-# scikit-image's name -> CellProfiler's
-_DIRECT = {
-    "area": "Area",
-    "perimeter": "Perimeter",
-    "axis_major_length": "MajorAxisLength",
-    "axis_minor_length": "MinorAxisLength",
-    "eccentricity": "Eccentricity",
-    "centroid-1": "Center_X",
-    "centroid-0": "Center_Y",
-    "area_bbox": "BoundingBoxArea",
-    "bbox-1": "BoundingBoxMinimum_X",
-    "bbox-3": "BoundingBoxMaximum_X",
-    "bbox-0": "BoundingBoxMinimum_Y",
-    "bbox-2": "BoundingBoxMaximum_Y",
-    "extent": "Extent",
-    "solidity": "Solidity",
-    "euler_number": "EulerNumber",
-    "area_convex": "ConvexArea",
-    "equivalent_diameter_area": "EquivalentDiameter",
-}
-_ADVANCED = {
-    **{f"moments-{p}-{q}": f"SpatialMoment_{p}_{q}" for p in range(3) for q in range(4)},
-    **{f"moments_central-{p}-{q}": f"CentralMoment_{p}_{q}" for p in range(3) for q in range(4)},
-    **{
-        f"moments_normalized-{p}-{q}": f"NormalizedMoment_{p}_{q}"
-        for p in range(4)
-        for q in range(4)
-    },
-    **{f"moments_hu-{n}": f"HuMoment_{n}" for n in range(7)},
-    **{f"inertia_tensor-{i}-{j}": f"InertiaTensor_{i}_{j}" for i in range(2) for j in range(2)},
-    **{f"inertia_tensor_eigvals-{i}": f"InertiaTensorEigenvalues_{i}" for i in range(2)},
-}
-_PROPERTIES = sorted(
-    {name.split("-")[0] for name in (*_DIRECT, *_ADVANCED)} | {"orientation", "image", "label"}
-)
+_STRIP_PIXELS = 1 << 20
+"""Pixels of a strip of objects whose distances to the rim are computed at once."""
 
 
 def measure_shape(labels: NDArray, count: int) -> Columns:
@@ -74,78 +43,117 @@ def measure_shape(labels: NDArray, count: int) -> Columns:
     ----------
     Stirling et al., CellProfiler 4, BMC Bioinformatics 22:433 (2021).
     """
-    from skimage.measure import regionprops_table
-
-    props = regionprops_table(labels, properties=_PROPERTIES)
-    present = np.asarray(props["label"], dtype=np.intp) - 1
-    if count == 0:
-        present = present[:0]
-
-    def column(values: NDArray) -> NDArray[np.float64]:
-        result = np.full(count, np.nan)
-        result[present] = np.asarray(values, dtype=np.float64)[: present.size]
-        return result
-
-    area, perimeter = props["area"].astype(float), props["perimeter"].astype(float)
-    table = {f"AreaShape_{cp}": column(props[sk]) for sk, cp in (_DIRECT | _ADVANCED).items()}
+    boxes = ndimage.find_objects(labels, max_label=count)
+    present = np.array([i for i, box in enumerate(boxes) if box is not None], dtype=np.intp)
+    masks = [labels[boxes[i]] == i + 1 for i in present]
+    edges = np.array([[s.start, s.stop] for i in present for s in boxes[i]]).reshape(-1, 4)
+    shape = moment_columns(masks)
+    area = shape["AreaShape_SpatialMoment_0_0"]
+    perimeter = _perimeters(labels, count)[present]
+    hulls = np.array([hull_measures(mask) for mask in masks]).reshape(-1, 3)
+    box_area = (edges[:, 1] - edges[:, 0]) * (edges[:, 3] - edges[:, 2])
+    table = {
+        "Area": area,
+        "Perimeter": perimeter,
+        "Center_X": edges[:, 2] + shape["AreaShape_SpatialMoment_0_1"] / area,
+        "Center_Y": edges[:, 0] + shape["AreaShape_SpatialMoment_1_0"] / area,
+        "BoundingBoxArea": box_area,
+        "BoundingBoxMinimum_X": edges[:, 2],
+        "BoundingBoxMaximum_X": edges[:, 3],
+        "BoundingBoxMinimum_Y": edges[:, 0],
+        "BoundingBoxMaximum_Y": edges[:, 1],
+        "Extent": area / box_area,
+        "ConvexArea": hulls[:, 0],
+        "Solidity": area / hulls[:, 0],
+        "EulerNumber": np.array([_euler_number(mask) for mask in masks], float),
+        "EquivalentDiameter": np.sqrt(4 * area / math.pi),
+        "MinFeretDiameter": hulls[:, 1],
+        "MaxFeretDiameter": hulls[:, 2],
+        "Compactness": perimeter**2 / np.maximum(4 * math.pi * area, 1),
+        **dict(zip(("MaximumRadius", "MeanRadius", "MedianRadius"), _radii(masks), strict=True)),
+    }
     with np.errstate(divide="ignore", invalid="ignore"):
-        table["AreaShape_FormFactor"] = column(4 * math.pi * area / perimeter**2)
-    table["AreaShape_Compactness"] = column(perimeter**2 / np.maximum(4 * math.pi * area, 1))
-    table["AreaShape_Orientation"] = column(_orientation(props))
-    sizes = np.array([_radii_and_ferets(mask) for mask in props["image"][: present.size]])
-    sizes = sizes.reshape(-1, 5)
-    for index, name in enumerate(
-        ("MaximumRadius", "MeanRadius", "MedianRadius", "MinFeretDiameter", "MaxFeretDiameter")
-    ):
-        table[f"AreaShape_{name}"] = column(sizes[:, index])
-    return table
+        table["FormFactor"] = 4 * math.pi * area / perimeter**2
+    result = {}
+    for name, values in (shape | {f"AreaShape_{k}": v for k, v in table.items()}).items():
+        result[name] = np.full(count, np.nan)
+        result[name][present] = values
+    return result
 
 
-def _orientation(props: Columns) -> NDArray[np.float64]:
-    """Return the angle of the major axis to the rows in degrees, -90 to 90.
+def _perimeters(labels: NDArray, count: int) -> NDArray[np.float64]:
+    """Return the perimeters along 4-connected border pixels, as scikit-image defines them.
 
-    Where both diagonal moments are equal the sign follows scikit-image 0.18, which CellProfiler
-    uses; later releases turned it round.
-    """
-    degrees = np.degrees(props["orientation"].astype(float))
-    diagonal = props["inertia_tensor-0-0"] == props["inertia_tensor-1-1"]
-    mixed = props["inertia_tensor-0-1"]
-    return np.where(diagonal, np.where(mixed < 0, -45.0, 45.0), degrees)
-
-
-def _radii_and_ferets(mask: NDArray) -> tuple[float, float, float, float, float]:
-    """Return maximum, mean and median radius, smallest and largest Feret diameter."""
-    radii = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][mask]
-    # the rims of the rows hold every vertex of the hull
-    rows = np.flatnonzero(mask.any(axis=1))
-    first = mask[rows].argmax(axis=1)
-    last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
-    points = np.concatenate([np.c_[rows, first], np.c_[rows, last]]).astype(float)
-    return (
-        float(radii.max()),
-        float(radii.mean()),
-        float(np.median(radii)),
-        *feret_diameters(points),
-    )
-
-
-def feret_diameters(points: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the smallest and the largest distance between parallel lines that hold `points`.
-
-    Parameters
+    References
     ----------
-    points : ndarray, shape (N, 2), float64
-
-    Returns
-    -------
-    smallest, largest : float
-        In the unit of the points; a single point or a straight line has a smallest of 0.
+    Benkrid and Crookes, "Design and FPGA implementation of a perimeter estimator" (2000).
     """
-    try:
-        hull = points[ConvexHull(points).vertices]
-    except (QhullError, ValueError):  # one point or points on a line
-        return 0.0, float(np.max(distance.pdist(points), initial=0.0))
-    edges = np.roll(hull, -1, axis=0) - hull
-    normals = np.c_[-edges[:, 1], edges[:, 0]] / np.hypot(*edges.T)[:, None]
-    across = hull @ normals.T
-    return float(np.ptp(across, axis=0).min()), float(distance.pdist(hull).max())
+    wide = np.pad(labels, 1)
+    inner = wide[1:-1, 1:-1]
+    border = np.zeros(wide.shape, bool)
+    for neighbour in (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:]):
+        border[1:-1, 1:-1] |= inner != neighbour
+    border &= wide > 0
+    rows, columns = np.nonzero(border)
+    owner = wide[rows, columns]
+
+    def touching(steps: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
+        number = np.zeros(rows.size, np.intp)
+        for dy, dx in steps:
+            place = rows + dy, columns + dx
+            number += border[place] & (wide[place] == owner)
+        return number
+
+    straight = touching(((-1, 0), (1, 0), (0, -1), (0, 1)))
+    diagonal = touching(((-1, -1), (-1, 1), (1, -1), (1, 1)))
+    weights = np.zeros(50)
+    weights[[5, 7, 15, 17, 25, 27]] = 1
+    weights[[21, 33]] = math.sqrt(2)
+    weights[[13, 23]] = (1 + math.sqrt(2)) / 2
+    length = weights[1 + 2 * straight + 10 * diagonal]
+    return np.bincount(owner, length, minlength=count + 1)[1:]
+
+
+def _euler_number(mask: NDArray[np.bool_]) -> float:
+    """Return pieces minus holes, with diagonal neighbours connected."""
+    wide = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.int8)
+    wide[1:-1, 1:-1] = mask
+    # the four pixels around a corner as a number of four bits
+    corners = wide[:-1, :-1] + 2 * wide[:-1, 1:] + 4 * wide[1:, :-1] + 8 * wide[1:, 1:]
+    number = np.bincount(corners.ravel(), minlength=16)
+    single, triple = number[[1, 2, 4, 8]].sum(), number[[7, 11, 13, 14]].sum()
+    return float((single - triple - 2 * number[[6, 9]].sum()) // 4)
+
+
+def _radii(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """Return maximum, mean and median distance to the rim, shape (3, len(masks))."""
+    result = np.zeros((3, len(masks)))
+    for chosen in _strips(masks):
+        tops = np.cumsum([0, *(masks[i].shape[0] + 1 for i in chosen)])
+        strip = np.zeros((tops[-1] + 1, max(masks[i].shape[1] for i in chosen) + 2), bool)
+        for top, i in zip(tops, chosen, strict=False):
+            height, width = masks[i].shape
+            strip[top + 1 : top + 1 + height, 1 : 1 + width] = masks[i]
+        distances = ndimage.distance_transform_edt(strip)
+        for top, i in zip(tops, chosen, strict=False):
+            height, width = masks[i].shape
+            radii = distances[top + 1 : top + 1 + height, 1 : 1 + width][masks[i]]
+            radii.sort()
+            half = radii.size // 2
+            median = radii[half] if radii.size % 2 else (radii[half - 1] + radii[half]) / 2
+            result[:, i] = radii[-1], radii.mean(), median
+    return result
+
+
+def _strips(masks: Sequence[NDArray[np.bool_]]) -> Iterator[list[int]]:
+    """Gather objects of similar width, one below the other, with background between them."""
+    chosen: list[int] = []
+    height = 0
+    for i in sorted(range(len(masks)), key=lambda i: masks[i].shape[1]):
+        height += masks[i].shape[0] + 1
+        if chosen and height * masks[i].shape[1] > _STRIP_PIXELS:
+            yield chosen
+            chosen, height = [], masks[i].shape[0] + 1
+        chosen.append(i)
+    if chosen:
+        yield chosen
