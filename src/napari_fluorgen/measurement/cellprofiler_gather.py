@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.measurement.names import IMAGE_NAMES, Columns
@@ -78,6 +79,18 @@ def read_columns(path: Path) -> Columns:
         rows = list(lines)
     values = zip(*rows, strict=True) if rows else ([] for _ in header)
     return {name: np.array(column, str) for name, column in zip(header, values, strict=True)}
+
+
+def read_table(path: Path) -> Columns:
+    """Read a CSV table as columns of numbers, and of text where a value is none."""
+    return {name: _numbers(values) for name, values in read_columns(path).items()}
+
+
+def _numbers(values: NDArray) -> NDArray:
+    try:
+        return np.where(values == "", "nan", values).astype(np.float64)
+    except ValueError:
+        return values
 
 
 def _in_order(columns: Columns) -> Columns:

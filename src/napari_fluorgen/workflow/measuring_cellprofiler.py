@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from napari_fluorgen.workflow.events import Measuring, Stage
 from napari_fluorgen.workflow.field import StopCheck
 
 if TYPE_CHECKING:
-    from napari_fluorgen.measurement import CellProfilerResult
+    from napari_fluorgen.measurement import CellProfilerResult, FieldMeasurements
 
 PROJECT = "cellprofiler"
 """Folder of the project beside the tables."""
+
+_KINDS = {"cells": "Cells", "cytoplasm": "Cytoplasm", "droplets": "LipidDroplets"}
 
 
 def measure_with_cellprofiler(
@@ -89,3 +91,38 @@ def measure_with_cellprofiler(
         except StopIteration as end:
             return end.value
         yield Measuring(done, total)
+
+
+def read_back(
+    field: StainedField, result: CellProfilerResult, objects: Collection[str] = tuple(_KINDS)
+) -> FieldMeasurements:
+    """Return what CellProfiler measured on one field as the built-in engine returns it.
+
+    Parameters
+    ----------
+    field : StainedField
+        The field that was measured, and no other.
+    result : CellProfilerResult
+    objects : collection of str
+        Kinds of object to bring back, of ``"nuclei"``, ``"cells"``, ``"cytoplasm"``,
+        ``"droplets"``; nuclei always come along.
+    """
+    import numpy as np
+    import tifffile
+
+    from napari_fluorgen.measurement import FieldMeasurements
+    from napari_fluorgen.measurement.cellprofiler_gather import read_table
+    from napari_fluorgen.measurement.names import sequential
+
+    labels, originals = sequential(field.nuclei_labels)
+    images = {"Nuclei": labels}
+    found = next(iter(result.masks.values()), {})
+    for kind, name in _KINDS.items():
+        if kind in objects and name in found:
+            images[name] = tifffile.imread(found[name]).astype(np.uint32)
+    tables = {
+        name: read_table(path)
+        for name, path in result.tables.items()
+        if name == "Image" or name in images
+    }
+    return FieldMeasurements(field.identity, tables, images, originals)

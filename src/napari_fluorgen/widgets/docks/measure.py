@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,16 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit
 
-from napari_fluorgen.errors import FluorgenError, InputError
+from napari_fluorgen.errors import Cancelled, FluorgenError, InputError
 from napari_fluorgen.stack import StainedField
 from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.cellprofiler import EngineChoice
 from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.object_layers import show_objects
 from napari_fluorgen.widgets.presenters import measuring as words
 from napari_fluorgen.widgets.presenters.confidence import merge_features
 from napari_fluorgen.widgets.presenters.results import LABELS, Run, field_of_run, find_runs
-from napari_fluorgen.widgets.steps import once
+from napari_fluorgen.widgets.steps import Steps, StopCheck, once
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -46,6 +48,7 @@ class MeasureDock(common.Dock):
         self.export_button.clicked.connect(self.export)
         self.save_button.clicked.connect(self.save)
         self.open_button.clicked.connect(self._open_folder)
+        self.engine.changed.connect(self._enable)
         common.listen(self, self.viewer.layers.events.inserted, self._show_runs)
         common.listen(self, self.viewer.layers.events.removed, self._show_runs)
         self._show_runs()
@@ -60,6 +63,7 @@ class MeasureDock(common.Dock):
             box.setChecked(True)
             self.objects[name] = box
         self.objects["nuclei"].setEnabled(False)
+        self.engine = EngineChoice()
         self.folder = QLineEdit(str(Path.home() / "fluorgen"))
         self.folder.setToolTip(
             "New folders are made inside; nothing that exists is ever overwritten"
@@ -89,6 +93,7 @@ class MeasureDock(common.Dock):
             for name in pair:
                 line.addWidget(self.objects[name], 1)
             self.body.addLayout(line)
+        self.body.addWidget(self.engine)
         where = QHBoxLayout()
         where.addWidget(self.folder, 1)
         where.addWidget(self.browse)
@@ -132,6 +137,8 @@ class MeasureDock(common.Dock):
     def _enable(self) -> None:
         for button in (self.button, self.export_button, self.save_button):
             button.setEnabled(self.run() is not None and not self._working)
+        if not self.engine.ready:
+            self.button.setEnabled(False)
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Write to", self.folder.text())
@@ -143,6 +150,9 @@ class MeasureDock(common.Dock):
     def measure(self) -> None:
         """Measure the chosen result in the background."""
         run, objects = self.run(), self.chosen()
+        if self.engine.real:
+            self._measure_in_cellprofiler(run)
+            return
 
         def call(field: StainedField, folder: Path) -> Any:
             from napari_fluorgen.measurement import measure_field, write_tables
@@ -153,6 +163,37 @@ class MeasureDock(common.Dock):
             return measurements, folder
 
         self._work(run, "measurements", "Measuring …", call, self._show_measurements)
+
+    def _measure_in_cellprofiler(self, run: Run | None) -> None:
+        prepared = self._prepare(run, "measurements")
+        if run is None or prepared is None:
+            return
+        (field, folder), found, objects = prepared, self.engine.cellprofiler, self.chosen()
+
+        def work(stop: StopCheck) -> Steps:
+            from napari_fluorgen.workflow.measuring_cellprofiler import (
+                measure_with_cellprofiler,
+                read_back,
+            )
+
+            program = found.program if found else None
+            try:
+                result = yield from measure_with_cellprofiler(
+                    [field], folder, program=program, should_stop=stop
+                )
+            except Cancelled:
+                shutil.rmtree(folder, ignore_errors=True)  # a new one, as _prepare gives it
+                raise
+            return read_back(field, result, objects), folder
+
+        self._busy("CellProfiler measures, which takes a minute or two.")
+        self.engine.work(
+            work,
+            "Exporting …",
+            lambda answer: self._show_measurements(run, answer),
+            self._failed,
+            lambda: self._busy(""),
+        )
 
     def export(self) -> None:
         """Write the chosen result as a CellProfiler project in the background."""
@@ -189,17 +230,10 @@ class MeasureDock(common.Dock):
         )
 
     def _work(self, run: Run | None, kind: str, message: str, call: Any, show: Any) -> None:
-        if run is None or self._working:
+        prepared = self._prepare(run, kind)
+        if prepared is None:
             return
-        try:
-            field = field_of_run(run)
-            folder = words.target_folder(self.folder.text(), field.identity.name, kind)
-        except FluorgenError as error:
-            report(error)
-            return
-        self._renumber(run, field)
-        # A copy, because the user may paint while the work reads it.
-        field = replace(field, nuclei_labels=field.nuclei_labels.copy())
+        field, folder = prepared
         self._busy(message)
         Job(
             self,
@@ -208,6 +242,20 @@ class MeasureDock(common.Dock):
             on_error=self._failed,
             on_finished=lambda _cancelled: self._busy(""),
         )
+
+    def _prepare(self, run: Run | None, kind: str) -> tuple[StainedField, Path] | None:
+        """Return the field and a new folder for it, or None where nothing can be done."""
+        if run is None or self._working:
+            return None
+        try:
+            field = field_of_run(run)
+            folder = words.target_folder(self.folder.text(), field.identity.name, kind)
+        except FluorgenError as error:
+            report(error)
+            return None
+        self._renumber(run, field)
+        # A copy, because the user may paint while the work reads it.
+        return replace(field, nuclei_labels=field.nuclei_labels.copy()), folder
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, OSError):
