@@ -65,12 +65,12 @@ class Worker:
         """Send a request and return its answer, or raise the sentence that came back."""
         self.number += 1
         request = dict(request, id=self.number)
-        answer = {}
+        answer = None
         try:
             self.process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
             self.process.stdin.flush()
             # an answer that was not waited for (Ctrl-C) has a smaller number
-            while answer.get("id") != self.number:
+            while answer is None or answer.get("id") not in (None, self.number):
                 line = self.process.stdout.readline()
                 answer = json.loads(line.decode("utf-8", "replace"))
         except (OSError, ValueError, AttributeError):

@@ -82,7 +82,10 @@ class Worker:
         try:
             request = _parse(line)
             number = request.get("id")
-            return {"id": number, "ok": True} | self._commands[request["command"]](request)
+            answer = self._commands.get(str(request.get("command")))
+            if answer is None:
+                raise InputError(f"The request has no 'command' of {', '.join(self._commands)}.")
+            return {"id": number, "ok": True} | answer(request)
         except FluorgenError as error:
             sentence = str(error)
         except MemoryError:
@@ -216,7 +219,6 @@ def _parse(line: str) -> Message:
         request = json.loads(line)
     except ValueError:
         raise InputError(f"The request is no line of JSON: {line.strip()[:80]!r}.") from None
-    commands = ("hello", "check", "stain")
-    if not isinstance(request, dict) or request.get("command") not in commands:
-        raise InputError(f"The request has no 'command' of {', '.join(commands)}.")
+    if not isinstance(request, dict):
+        raise InputError(f"The request is no object of JSON: {line.strip()[:80]!r}.")
     return request
