@@ -223,67 +223,6 @@ def test_dropped_files_are_opened(viewer, qtbot, tmp_path):
     assert "only a.tif" in dock.problems.text()
 
 
-def test_confidence_map_follows_the_slider(viewer, qtbot, stack, result):
-    dock = ConfidenceDock(viewer)
-    qtbot.addWidget(dock)
-    assert not dock.button.isEnabled()
-    source = add_stack(viewer, stack)[0]
-    add_result(viewer, result, source)
-    assert dock.button.isEnabled()
-    dock.button.click()
-    layer = dock.map_layer()
-    assert layer.visible
-    assert layer.data.dtype == np.uint8
-    assert np.count_nonzero(layer.data == 3) == np.count_nonzero(result.nuclei_labels == 2)
-    qtbot.waitUntil(lambda: "1 to review" in dock.counts.text(), timeout=WAIT)
-    dock.slider.setValue(dock.slider.maximum() - 10)  # 0.40: nothing is plausible as both
-    assert np.count_nonzero(layer.data == 3) == 0
-    assert record_of(layer.metadata)["significance"] == pytest.approx(0.4)
-    assert record_of(layer.metadata)["provenance"] == result.provenance
-    qtbot.waitUntil(lambda: "0 to review" in dock.counts.text(), timeout=WAIT)
-    assert dock.button.text() == "Hide confidence map"
-    dock.button.click()
-    assert not layer.visible
-    layer.visible = True  # by its eye in the layer list
-    assert dock.button.text() == "Hide confidence map"
-    assert len(find_runs(viewer.layers)) == 1, "the map is no result"
-
-
-def test_large_maps_are_drawn_in_the_background(viewer, qtbot, stack, result, monkeypatch):
-    monkeypatch.setattr("napari_fluorgen.widgets.docks.confidence._LIVE_PIXELS", 10)
-    dock = ConfidenceDock(viewer)
-    qtbot.addWidget(dock)
-    add_result(viewer, result, add_stack(viewer, stack)[0])
-    dock.button.click()
-    layer = dock.map_layer()
-    dock.slider.setValue(dock.slider.maximum() - 10)
-    qtbot.waitUntil(lambda: np.count_nonzero(layer.data == 3) == 0, timeout=WAIT)
-
-
-def test_simulated_calibration_is_no_promise_for_real_pictures(viewer, qtbot, stack, result):
-    from dataclasses import replace
-
-    dock = ConfidenceDock(viewer)
-    qtbot.addWidget(dock)
-    source = add_stack(viewer, stack)[0]
-    add_result(viewer, result, source, run="real")
-    assert not dock.caution.isVisibleTo(dock)
-    provenance = {"model": {"name": "m", "simulated": True}}
-    add_result(viewer, replace(result, provenance=provenance), source, run="simulated")
-    assert "simulated" in dock.caution.text()
-    assert dock.caution.isVisibleTo(dock)
-
-
-def test_confidence_without_calibration_says_what_to_do(viewer, qtbot, stack, result):
-    from dataclasses import replace
-
-    dock = ConfidenceDock(viewer)
-    qtbot.addWidget(dock)
-    add_result(viewer, replace(result, p_values={}), add_stack(viewer, stack)[0])
-    assert "calibrat" in dock.hint.text()
-    assert not dock.button.isEnabled()
-
-
 def test_measure_fills_features_and_writes_tables(viewer, qtbot, stack, result, tmp_path):
     dock = MeasureDock(viewer)
     qtbot.addWidget(dock)
@@ -363,10 +302,3 @@ def test_saved_results_are_opened_again(viewer, qtbot, stack, result, tmp_path):
     again = find_runs(viewer.layers)[0]
     np.testing.assert_array_equal(again.layers["nuclei labels"].data, result.nuclei_labels)
     assert again.has_confidence
-
-
-def test_a_closed_dock_is_deaf(viewer, qtbot, stack, result):
-    dock = ConfidenceDock(viewer)
-    with qtbot.waitSignal(dock.destroyed):
-        dock.deleteLater()
-    add_result(viewer, result, add_stack(viewer, stack)[0])

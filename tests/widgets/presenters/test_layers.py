@@ -187,14 +187,17 @@ def test_everything_that_belongs_to_a_run_is_found(result, stack):
 
 def test_labels_painted_with_a_huge_number_cost_no_huge_table():
     labels = np.array([[0, 4_000_000_000], [7, 0]], np.uint32)
-    np.testing.assert_array_equal(sequential(labels), [[0, 2], [1, 0]])
-    assert sequential(labels).dtype == np.uint32
+    new, present = sequential(labels)
+    np.testing.assert_array_equal(new, [[0, 2], [1, 0]])
+    np.testing.assert_array_equal(present, [7, 4_000_000_000])
+    assert new.dtype == np.uint32
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60))
 def test_sequential_keeps_objects_apart(values):
     labels = np.array(values).reshape(1, -1)
-    new = sequential(labels)
+    new, present = sequential(labels)
+    assert list(present) == sorted(set(values) - {0})
     assert set(np.unique(new[new > 0])) == set(range(1, len(set(values) - {0}) + 1))
     pairs = {(int(a), int(b)) for a, b in zip(labels.ravel(), new.ravel(), strict=True)}
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})

@@ -39,6 +39,11 @@ _AMBER = (
     " padding: 4px 6px;}"
 )
 
+_RED = (
+    "QLabel {border-left: 4px solid #D55E00; background-color: rgba(213, 94, 0, 0.22);"
+    " padding: 4px 6px; font-weight: bold;}"
+)
+
 
 class Dock(QScrollArea):
     """A dock that scrolls when it is short and never needs more than `WIDTH` pixels."""
@@ -80,6 +85,27 @@ def amber(content: str = "") -> QLabel:
     label = text(content)
     label.setStyleSheet(_AMBER)
     return label
+
+
+def red(content: str = "") -> QLabel:
+    """Make a paragraph that warns of results that may not be relied on."""
+    label = text(content)
+    label.setStyleSheet(_RED)
+    return label
+
+
+def swatch(color: tuple[float, float, float, float], tooltip: str, filled: bool = True) -> QLabel:
+    """Make the square of a legend: filled, or an outline on black as it is drawn on the image."""
+    red, green, blue, opacity = (round(255 * part) for part in color)
+    square = QLabel()
+    square.setFixedSize(16, 16)
+    paint = f"rgb({red}, {green}, {blue})"
+    fill, border = (paint if opacity else "transparent", "1px solid #888888")
+    if not filled:
+        fill, border = "black", f"3px solid {paint}"
+    square.setStyleSheet(f"background-color: {fill}; border: {border};")
+    square.setToolTip(tooltip)
+    return square
 
 
 def say(label: QLabel, content: str) -> None:

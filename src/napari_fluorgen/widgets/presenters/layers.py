@@ -30,6 +30,9 @@ OUTLINES = ((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0))
 A cycle of colours is drawn by the graphics card, twice as fast as colours by label.
 """
 
+WIDTH = "width "
+"""Start of the role of a map of interval widths; the stain follows."""
+
 RESULT_ORDER = ("cytoplasm", "lipids", "nuclei")
 """Stains from the bottom of the layer list upwards."""
 
@@ -147,7 +150,8 @@ def result_layers(
     Returns
     -------
     list of LayerSpec
-        Cytoplasm, lipids and nuclei (additive), nuclei outlines, and the hidden confidence maps.
+        Cytoplasm, lipids and nuclei (additive), nuclei outlines, and the hidden confidence and
+        width maps.
     """
     name = short_name(result.identity)
     record = {
@@ -196,7 +200,23 @@ def result_layers(
         )
         for role, values in maps.items()
     ]
-    count = int(result.nuclei_labels.max(initial=0))
+    specs += [
+        LayerSpec(
+            "image",
+            values,
+            {
+                "name": f"{name} {stain} interval width{suffix}",
+                "colormap": "cividis",
+                "contrast_limits": percentile_limits(values),
+                "visible": False,
+                "metadata": metadata(f"{WIDTH}{stain}"),
+                **place,
+            },
+        )
+        for stain, values in result.widths.items()
+    ]
+    outlines = metadata("nuclei labels")
+    outlines[KEY]["verdict"] = result.verdict
     specs.append(
         LayerSpec(
             "labels",
@@ -205,14 +225,22 @@ def result_layers(
                 "name": f"{name} nuclei outlines{suffix}",
                 "opacity": 0.9,
                 "colormap": list(OUTLINES),
-                "features": {"index": np.arange(1, count + 1)},
-                "metadata": metadata("nuclei labels"),
+                "features": _nuclei_features(result),
+                "metadata": outlines,
                 **place,
             },
             {"contour": 2},
         )
     )
     return specs
+
+
+def _nuclei_features(result: StainedField) -> dict[str, Any]:
+    """Table of the nuclei with the ``index`` column by which napari finds the row of a label."""
+    if not result.nuclei:
+        return {"index": np.arange(1, int(result.nuclei_labels.max(initial=0)) + 1)}
+    columns = {name: values for name, values in result.nuclei.items() if name != "label"}
+    return {"index": np.asarray(result.nuclei["label"], np.int64), **columns}
 
 
 def short_name(identity: FieldIdentity, width: int = 18) -> str:

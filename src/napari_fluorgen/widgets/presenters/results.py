@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack, StainedField
-from napari_fluorgen.widgets.presenters.layers import identity_of, record_of
+from napari_fluorgen.widgets.presenters.layers import WIDTH, identity_of, record_of
+from napari_fluorgen.widgets.presenters.review import nuclei_columns
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 LABELS = "nuclei labels"
@@ -34,7 +36,7 @@ class Run:
         What a list shows.
     layers : dict of str to layer
         Layers by role: the stains, ``"nuclei labels"``, ``"nuclei probability"``,
-        ``"p-value nucleus"``, ``"p-value background"``.
+        ``"p-value nucleus"``, ``"p-value background"``, ``"width lipids"`` and so on.
     """
 
     key: str
@@ -55,6 +57,11 @@ class Run:
     def simulated(self) -> bool:
         """Whether the model knows simulated cells only."""
         return bool((self.provenance.get("model") or {}).get("simulated"))
+
+    @property
+    def verdict(self) -> str | None:
+        """Sentence that the stack does not look like the calibration data, if it does not."""
+        return record_of(self.layers[LABELS].metadata).get("verdict")
 
     @property
     def source_id(self) -> str | None:
@@ -97,6 +104,7 @@ def field_of_run(run: Run) -> StainedField:
     labels_layer = run.layers[LABELS]
     record = record_of(labels_layer.metadata)
     labels = np.asarray(labels_layer.data)
+    in_order, present = sequential(labels)
     probability = run.layers.get("nuclei probability")
     return StainedField(
         identity=identity_of(record, run.title),
@@ -107,7 +115,7 @@ def field_of_run(run: Run) -> StainedField:
             if probability is not None
             else (labels > 0).astype(np.float32)
         ),
-        nuclei_labels=sequential(labels),
+        nuclei_labels=in_order,
         p_values={
             role.removeprefix(P_VALUE): np.asarray(layer.data)
             for role, layer in run.layers.items()
@@ -115,7 +123,22 @@ def field_of_run(run: Run) -> StainedField:
         },
         provenance=dict(record.get("provenance") or {}),
         channel_files=dict(record.get("channel_files") or {}),
+        nuclei=_nuclei_table(labels_layer, present),
+        verdict=record.get("verdict"),
+        widths={
+            role.removeprefix(WIDTH): np.asarray(layer.data)
+            for role, layer in run.layers.items()
+            if role.startswith(WIDTH)
+        },
     )
+
+
+def _nuclei_table(layer: Any, present: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Table of the nuclei as the user left them, empty where they were never judged."""
+    if "decision" not in layer.features:
+        return {}
+    columns = nuclei_columns(layer, present)
+    return columns | {"label": np.arange(1, present.size + 1, dtype=np.uint32)}
 
 
 def layers_of_run(layers: Iterable[Any], key: str) -> list[Any]:
@@ -124,18 +147,28 @@ def layers_of_run(layers: Iterable[Any], key: str) -> list[Any]:
     return [x for x in layers if key in (record_of(x.metadata).get(link) for link in links)]
 
 
-def sequential(labels: np.ndarray) -> np.ndarray:
-    """Number labels 1, 2, 3 ... without gaps, in the order of their old numbers."""
+def sequential(labels: NDArray[Any]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Number labels 1, 2, 3 ... without gaps, in the order of their old numbers.
+
+    Returns
+    -------
+    labels : ndarray of uint32
+        With the new numbers.
+    present : ndarray of int64, shape (n,)
+        The old numbers, ascending.
+    """
     largest = int(labels.max(initial=0))
     if largest > labels.size:  # painted with a huge number: too long for a table of all labels
-        present, places = np.unique(labels, return_inverse=True)
-        return np.cumsum(present > 0, dtype=np.uint32)[places].reshape(labels.shape)
+        found, places = np.unique(labels, return_inverse=True)
+        numbers = np.cumsum(found > 0, dtype=np.uint32)
+        return numbers[places].reshape(labels.shape), found[found > 0].astype(np.int64)
     used = np.zeros(largest + 1, dtype=bool)
     used[labels] = True
     used[0] = False
+    present = np.flatnonzero(used)
     if used[1:].all():
-        return labels.astype(np.uint32, copy=False)
-    return np.cumsum(used, dtype=np.uint32)[labels]
+        return labels.astype(np.uint32, copy=False), present
+    return np.cumsum(used, dtype=np.uint32)[labels], present
 
 
 def is_stack_layer(layer: Any) -> bool:

@@ -1,0 +1,368 @@
+"""The Confidence dock in a real viewer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
+from napari_fluorgen.widgets.presenters.layers import record_of, result_layers, stack_layers
+from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+
+from .conftest import make_planes
+
+WAIT = 60_000
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def judged(result):
+    """A result whose model knows nuclei: one trusted, one to review, one rejected."""
+    nuclei = {
+        "label": np.array([1, 2, 3], np.uint32),
+        "probability_mean": np.array([0.9, 0.8, 0.7]),
+        "p_value": np.array([0.01, 0.2, 0.9]),
+        "confidence": np.array([0.99, 0.7, 0.4]),
+        "decision": np.array(["accept", "review", "reject"]),
+        "reviewed": np.array(["", "", ""]),
+    }
+    provenance = {**result.provenance, "request": {"significance": 0.05, "fdr": 0.2}}
+    return replace(result, nuclei=nuclei, provenance=provenance)
+
+
+def add_result(viewer, result, stack, run="run"):
+    source = common.add_layer(viewer, stack_layers(stack)[0])
+    specs = result_layers(
+        result, Spatial.of_layer(source).plane(), run=run, source_id=str(source.unique_id)
+    )
+    return [common.add_layer(viewer, spec) for spec in specs]
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    dock = ConfidenceDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
+def ready(qtbot, dock):
+    qtbot.waitUntil(lambda: dock.review.nuclei is not None, timeout=WAIT)
+
+
+def labels_of(viewer):
+    return find_runs(viewer.layers)[0].layers["nuclei labels"]
+
+
+def test_map_follows_the_slider(viewer, qtbot, dock, stack, result):
+    assert not dock.map.button.isEnabled()
+    add_result(viewer, result, stack)
+    assert dock.map.button.isEnabled()
+    dock.map.button.click()
+    layer = dock.map_layer()
+    assert layer.visible
+    assert layer.data.dtype == np.uint8
+    assert np.count_nonzero(layer.data == 3) == np.count_nonzero(result.nuclei_labels == 2)
+    dock.map.slider.setValue(dock.map.slider.maximum() - 10)  # 0.40: nothing is plausible as both
+    assert np.count_nonzero(layer.data == 3) == 0
+    assert record_of(layer.metadata)["significance"] == pytest.approx(0.4)
+    assert record_of(layer.metadata)["provenance"] == result.provenance
+    assert dock.map.button.text() == "Hide confidence map"
+    dock.map.button.click()
+    assert not layer.visible
+    layer.visible = True  # by its eye in the layer list
+    assert dock.map.button.text() == "Hide confidence map"
+    assert len(find_runs(viewer.layers)) == 1, "the map is no result"
+
+
+def test_what_is_drawn_in_place_is_seen(viewer, qtbot, dock, stack, result):
+    add_result(viewer, result, stack)
+    dock.map.button.click()
+    layer = dock.map_layer()
+    before = np.array(layer._slice.image.view)
+    dock.map.slider.setValue(dock.map.slider.maximum() - 10)
+    assert not np.array_equal(layer._slice.image.view, before)
+
+
+def test_large_maps_are_drawn_in_the_background(viewer, qtbot, dock, stack, result, monkeypatch):
+    monkeypatch.setattr("napari_fluorgen.widgets.docks.region_map._LIVE_PIXELS", 10)
+    add_result(viewer, result, stack)
+    dock.map.button.click()
+    layer = dock.map_layer()
+    dock.map.slider.setValue(dock.map.slider.maximum() - 10)
+    qtbot.waitUntil(lambda: np.count_nonzero(layer.data == 3) == 0, timeout=WAIT)
+
+
+def test_simulated_calibration_is_no_promise_for_real_pictures(viewer, dock, stack, result):
+    add_result(viewer, result, stack, run="real")
+    assert not dock.caution.isVisibleTo(dock)
+    provenance = {"model": {"name": "m", "simulated": True}}
+    add_result(viewer, replace(result, provenance=provenance), stack, run="simulated")
+    assert "simulated" in dock.caution.text()
+    assert dock.caution.isVisibleTo(dock)
+
+
+def test_without_calibration_it_says_what_to_do(viewer, dock, stack, result):
+    add_result(viewer, replace(result, p_values={}), stack)
+    assert "ecalibrate" in dock.hint.text()
+    assert not dock.map.button.isEnabled()
+    assert dock.recalibrate.button.isEnabled()
+
+
+def test_nuclei_are_counted_and_outlined_by_decision(viewer, qtbot, dock, stack, judged):
+    active = add_result(viewer, judged, stack)[-1]
+    viewer.layers.selection.active = active
+    ready(qtbot, dock)
+    text = dock.review.counts.text()
+    assert text.startswith("3 nuclei: 1 trusted, 1 to review, 1 rejected; of the trusted at most")
+    assert "20 %" in text
+    layer = dock.review.layer()
+    assert viewer.layers.selection.active.name == active.name, "the selection is the user's"
+    inside = judged.nuclei_labels
+    for label, code in ((1, 1), (2, 2), (3, 3)):
+        drawn = np.unique(layer.data[inside == label])
+        assert set(drawn) == {0, code}, "an outline, clear within"
+    assert not layer.data[inside == 0].any()
+    dock.review.outline.setChecked(False)
+    assert not layer.visible
+    dock.review.outline.setChecked(True)
+    assert layer.visible
+    active.visible = False
+    assert not layer.visible
+    assert len(find_runs(viewer.layers)) == 1
+
+
+def test_walk_and_judge_with_keys(viewer, qtbot, dock, stack, judged):
+    decisions = np.array(["review", "review", "reject"])
+    judged = replace(judged, nuclei={**judged.nuclei, "decision": decisions})
+    labels = add_result(viewer, judged, stack)[-1]
+    ready(qtbot, dock)
+    keys = {str(key): action for key, action in viewer.keymap.items()}
+    assert {"N", "Shift+N", "A", "R"} <= keys.keys()
+    keys["A"](viewer)
+    assert not (labels.features["reviewed"] != "").any(), "none is looked at yet"
+    keys["N"](viewer)
+    assert dock.review.current == 1
+    assert labels.selected_label == 1
+    where = labels.data_to_world((25, 30))
+    np.testing.assert_allclose(viewer.camera.center[-2:], where)
+    assert "Nucleus 1" in dock.review.line.text()
+    assert "1 of 2" in dock.review.line.text()
+    assert set(np.unique(dock.review.layer().data[judged.nuclei_labels == 1])) == {0, 4}
+    keys["A"](viewer)
+    assert dock.review.current == 2, "on to the next that waits"
+    keys["R"](viewer)
+    assert labels.features["reviewed"].tolist() == ["accept", "reject", ""]
+    assert record_of(labels.metadata)["reviewed"] == {1: "accept", 2: "reject"}
+    text = dock.review.counts.text()
+    assert "1 trusted, 0 to review, 2 rejected" in text
+    assert "2 judged by you" in text
+    assert not dock.review.next.isEnabled()
+    keys["Shift+N"](viewer)
+    assert dock.review.current == 1, "a slip can be mended"
+    keys["A"](viewer)  # the same again takes it back
+    assert labels.features["reviewed"].tolist() == ["", "reject", ""]
+    field = field_of_run(find_runs(viewer.layers)[0])
+    assert list(field.decisions) == ["review", "reject", "reject"]
+    assert not field.trusted.any()
+
+
+def test_a_picked_nucleus_is_judged_too(viewer, qtbot, dock, stack, judged):
+    labels = add_result(viewer, judged, stack)[-1]
+    ready(qtbot, dock)
+    labels.selected_label = 3
+    assert dock.review.current == 3
+    dock.review.accept.click()
+    assert field_of_run(find_runs(viewer.layers)[0]).trusted.tolist() == [True, False, True]
+    assert dock.review.current == 3, "it did not wait, so the view stays"
+
+
+def test_edited_nuclei_are_counted_again(viewer, qtbot, dock, stack, judged):
+    labels = add_result(viewer, judged, stack)[-1]
+    ready(qtbot, dock)
+    data = np.where(judged.nuclei_labels == 1, 0, judged.nuclei_labels)
+    data[:8, :8] = 9  # painted by hand
+    labels.data = data
+    qtbot.waitUntil(lambda: "0 trusted, 2 to review" in dock.review.counts.text(), timeout=WAIT)
+    dock.review.look_at(9)
+    dock.review.decide("accept")
+    assert record_of(labels.metadata)["reviewed"] == {9: "accept"}
+    field = field_of_run(find_runs(viewer.layers)[0])
+    assert list(field.nuclei["label"]) == [1, 2, 3]
+    assert list(field.decisions) == ["review", "reject", "accept"]
+    assert np.isnan(field.nuclei["p_value"][-1])
+
+
+def test_results_that_were_never_judged_get_a_rule_of_thumb(viewer, qtbot, dock, stack, result):
+    add_result(viewer, result, stack)
+    qtbot.waitUntil(lambda: "2 trusted, 1 to review" in dock.review.counts.text(), timeout=WAIT)
+    assert "rule of thumb" in dock.review.counts.text()
+    dock.map.slider.setValue(dock.map.slider.maximum() - 10)
+    qtbot.waitUntil(lambda: "3 trusted, 0 to review" in dock.review.counts.text(), timeout=WAIT)
+
+
+def test_a_person_outlasts_the_slider(viewer, qtbot, dock, stack, result):
+    labels = add_result(viewer, result, stack)[-1]
+    qtbot.waitUntil(lambda: "1 to review" in dock.review.counts.text(), timeout=WAIT)
+    dock.review.look_at(2)
+    dock.review.decide("reject")
+    dock.map.slider.setValue(dock.map.slider.maximum() - 10)
+    qtbot.waitUntil(lambda: "2 trusted, 0 to review, 1" in dock.review.counts.text(), timeout=WAIT)
+    assert labels.features["reviewed"].tolist() == ["", "reject", ""]
+
+
+def test_a_stack_unlike_the_calibration_is_told_in_red(viewer, qtbot, dock, stack, judged):
+    add_result(viewer, replace(judged, verdict="This stack does not look like it."), stack)
+    ready(qtbot, dock)
+    assert dock.verdict.isVisibleTo(dock)
+    assert "is not known here" in dock.review.counts.text()
+    place = dock.body.indexOf(dock.verdict)
+    assert dock.body.indexOf(dock.recalibrate) == place + 1
+    add_result(viewer, judged, stack, run="other")
+    assert not dock.verdict.isVisibleTo(dock)
+    assert dock.body.indexOf(dock.recalibrate) > dock.body.indexOf(dock.calibration)
+
+
+def test_interval_widths_are_shown_on_request(viewer, dock, stack, judged):
+    widths = {"lipids": np.full(judged.shape, 90, np.uint16)}
+    add_result(viewer, replace(judged, widths=widths), stack)
+    assert dock.widths["lipids"].isVisibleTo(dock)
+    assert not dock.widths["cytoplasm"].isVisibleTo(dock)
+    run = find_runs(viewer.layers)[0]
+    assert not run.layers["width lipids"].visible
+    dock.widths["lipids"].setChecked(True)
+    assert run.layers["width lipids"].visible
+    np.testing.assert_array_equal(field_of_run(run).widths["lipids"], widths["lipids"])
+
+
+def test_truth_of_the_field_is_plotted(viewer, qtbot, dock, stack, judged):
+    add_result(viewer, judged, stack)
+    viewer.add_labels((judged.nuclei_labels > 0).astype(np.uint8), name="by hand")
+    view = dock.calibration
+    view.advanced.toggle.setChecked(True)
+    assert common.choose(view.against, str(viewer.layers["by hand"].unique_id))
+    qtbot.waitUntil(lambda: "by hand" in view.caption.text(), timeout=WAIT)
+    curves = view.plot.curves
+    assert curves.lines["nucleus"][0] == 0
+    assert curves.lines["background"][-1] == 0
+    dock.map.slider.setValue(9)
+    assert view.numbers.text().startswith("At 0.10 are missed: nucleus 0.0 %")
+    view.plot.resize(300, 220)
+    assert not view.plot.grab().isNull()
+
+
+def write_pair(folder: Path, number: int) -> None:
+    stem = f"Demo_B03_T0001F{number:03d}L01"
+    for index, plane in enumerate(make_planes(number), start=1):
+        tifffile.imwrite(folder / f"{stem}A04Z{index:02d}C04.tif", plane)
+    truth = np.full((96, 128), 100, np.uint16)
+    y, x = np.mgrid[:96, :128]
+    labels = np.zeros((96, 128), np.uint16)
+    for nucleus, (row, column) in enumerate([(30, 30), (60, 90)], start=1):
+        labels[(y - row) ** 2 + (x - column) ** 2 < 150] = nucleus
+    truth[labels > 0] = 2000
+    tifffile.imwrite(folder / f"{stem}A01Z01C01.tif", truth)
+    (folder / "labels").mkdir(exist_ok=True)
+    tifffile.imwrite(folder / "labels" / f"{stem}_nuclei.tif", labels)
+
+
+@pytest.fixture
+def own_models(model_folder, tmp_path, monkeypatch):
+    import shutil
+
+    folder = tmp_path / "models"
+    shutil.copytree(model_folder, folder)
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(folder))
+    return folder
+
+
+def test_recalibration_makes_a_model_and_judges_again(
+    viewer, qtbot, dock, stack, result, tmp_path, own_models
+):
+    from napari_fluorgen.models import list_models
+
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    for number in (1, 2):
+        write_pair(pairs, number)
+    labels = add_result(viewer, replace(result, p_values={}, verdict="Not alike."), stack)[-1]
+    ready(qtbot, dock)
+    dock.recalibrate.start(pairs)
+    assert dock.recalibrate.cancel.isVisibleTo(dock)
+    qtbot.waitUntil(lambda: not dock.recalibrate.running, timeout=WAIT)
+    assert "2 fields" in dock.recalibrate.done.text()
+    assert "tiny-20x-recalibrated" in [model.name for model in list_models()]
+    qtbot.waitUntil(lambda: dock.run().has_confidence, timeout=WAIT)
+    assert not dock.verdict.isVisibleTo(dock)
+    assert dock.map.button.isEnabled()
+    assert np.isfinite(labels.features["p_value"]).all()
+    provenance = dock.run().provenance
+    assert provenance["calibration"] == "tiny-20x-recalibrated"
+    assert provenance["confidence"]["calibrated_on_fields"] == 2
+    view = dock.calibration
+    view.advanced.toggle.setChecked(True)
+    qtbot.waitUntil(lambda: "2 calibration fields" in view.caption.text(), timeout=WAIT)
+    assert view.plot.curves.low is not None
+
+
+def test_a_stopped_recalibration_leaves_nothing(
+    viewer, qtbot, dock, stack, judged, tmp_path, own_models
+):
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    for number in (1, 2, 3):
+        write_pair(pairs, number)
+    add_result(viewer, judged, stack)
+    before = sorted(own_models.iterdir())
+    dock.recalibrate.start(pairs)
+    dock.recalibrate.cancel.click()
+    qtbot.waitUntil(lambda: not dock.recalibrate.running, timeout=WAIT)
+    assert "Stopped" in dock.recalibrate.done.text()
+    assert sorted(own_models.iterdir()) == before
+
+
+def test_pairs_that_are_none_become_one_sentence(
+    viewer, qtbot, dock, stack, judged, tmp_path, own_models
+):
+    from napari.utils.notifications import notification_manager
+
+    add_result(viewer, judged, stack)
+    seen = []
+    notification_manager.notification_ready.connect(lambda n: seen.append(str(n.message)))
+    (tmp_path / "nothing").mkdir()
+    dock.recalibrate.start(tmp_path / "nothing")
+    qtbot.waitUntil(lambda: bool(seen), timeout=WAIT)
+    assert "\n" not in seen[0]
+    assert "nothing" in seen[0]
+    qtbot.waitUntil(lambda: not dock.recalibrate.running, timeout=WAIT)
+    assert dock.recalibrate.button.isEnabled()
+
+
+def test_it_fits_the_dock_with_all_it_can_say(viewer, qtbot, dock, stack, judged):
+    widths = {stain: np.full(judged.shape, 90, np.uint16) for stain in ("lipids", "cytoplasm")}
+    add_result(viewer, replace(judged, widths=widths, verdict="Not alike."), stack)
+    dock.calibration.advanced.toggle.setChecked(True)
+    ready(qtbot, dock)
+    assert dock.widget().minimumSizeHint().width() <= common.WIDTH - 24
+
+
+def test_a_closed_dock_is_deaf(viewer, qtbot, stack, judged):
+    dock = ConfidenceDock(viewer)
+    labels = add_result(viewer, judged, stack)[-1]
+    ready(qtbot, dock)
+    with qtbot.waitSignal(dock.destroyed):
+        dock.deleteLater()
+    assert not viewer.keymap
+    labels.data = np.zeros_like(labels.data)
+    labels.selected_label = 2
+    labels.features = {"index": [1]}
+    add_result(viewer, judged, stack, run="other")
