@@ -158,10 +158,9 @@ class _Installer:
         """Run a program to its end; raises one sentence where it fails."""
         done, text = 0, ""
         try:
-            with started(arguments, self.log, clean_environment() | dict(more or {})) as process:
+            with started(arguments, self.log, clean_environment() | dict(more or {})) as running:
                 for added in follow(
-                    process,
-                    self.log,
+                    running,
                     self.should_stop,
                     stopped="The installation of CellProfiler was stopped; nothing of it is left.",
                 ):
@@ -174,7 +173,7 @@ class _Installer:
                 f"{arguments[0]} cannot be started ({error.strerror or error}): name another "
                 f"Python {PYTHON}, {_BY_HAND}."
             ) from error
-        if process.returncode:
+        if running.process.returncode:
             raise self._failed(name, text)
 
     def _failed(self, name: str, text: str) -> ExternalToolError:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from napari_fluorgen.errors import ExternalToolError
 from napari_fluorgen.measurement.cellprofiler_find import ENVIRONMENT_VARIABLE, clean_environment
-from napari_fluorgen.measurement.processes import follow, started
+from napari_fluorgen.measurement.processes import Running, follow, started
 
 Row = dict[str, str]
 
@@ -85,25 +84,25 @@ def run_pipeline(
     # without --always-continue a damaged image ends the run, which the rows show
     log.write_bytes(b"")
     try:
-        with started([*command, *arguments], log, clean_environment()) as process:
-            done = _watch(process, log, first or 1, progress, should_stop)
+        with started([*command, *arguments], log, clean_environment()) as running:
+            done = _watch(running, first or 1, progress, should_stop)
     except OSError as error:
         raise ExternalToolError(
             f"CellProfiler cannot be started ({command[0]}: {error.strerror or error}): "
             f"check {ENVIRONMENT_VARIABLE}."
         ) from error
-    if process.returncode < 0:
+    status = running.process.returncode
+    if status < 0:
         raise ExternalToolError(
             f"CellProfiler was ended from outside after {done} of {images} images (signal "
-            f"{-process.returncode}, as by a system that is short of memory): run fewer processes "
+            f"{-status}, as by a system that is short of memory): run fewer processes "
             "at a time, or start again."
         )
     return _judge(pipeline, folder, output, log, images)
 
 
 def _watch(
-    process: subprocess.Popen[bytes],
-    log: Path,
+    running: Running,
     first: int,
     progress: Callable[[int], None] | None,
     should_stop: Callable[[], bool] | None,
@@ -111,8 +110,7 @@ def _watch(
     """Wait for the end and return the number of image sets that were finished by then."""
     done = 0
     for text in follow(
-        process,
-        log,
+        running,
         should_stop,
         stopped="CellProfiler was stopped; its numbers are not complete.",
         stalled=_silent,

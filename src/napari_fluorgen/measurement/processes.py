@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari_fluorgen.errors import Cancelled
@@ -17,11 +18,20 @@ _POLL_S = 0.2
 _PATIENCE_S = 5.0
 
 
+@dataclass(frozen=True)
+class Running:
+    """A program and its log, whose bytes from `since` on are its own."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    since: int
+
+
 @contextmanager
 def started(
     arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program that writes to a log, in the log's folder; it is ended with the block.
+) -> Iterator[Running]:
+    """Start a program that adds to a log, in the log's folder; it is ended with the block.
 
     Raises
     ------
@@ -29,6 +39,7 @@ def started(
         It cannot be started.
     """
     with log.open("ab") as stream:
+        since = log.stat().st_size
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
             stdin=subprocess.DEVNULL,
@@ -39,14 +50,13 @@ def started(
             start_new_session=True,
         )
         try:
-            yield process
+            yield Running(process, log, since)
         finally:
             _end(process)
 
 
 def follow(
-    process: subprocess.Popen[bytes],
-    log: Path,
+    running: Running,
     should_stop: Callable[[], bool] | None,
     *,
     stopped: str,
@@ -57,9 +67,8 @@ def follow(
 
     Parameters
     ----------
-    process : Popen
+    running : Running
         From `started`.
-    log : Path
     should_stop : callable, optional
         Asked several times a second.
     stopped : str
@@ -71,7 +80,8 @@ def follow(
     ------
     Cancelled
     """
-    size, changed = log.stat().st_size, time.monotonic()
+    process, log, size = running.process, running.log, running.since
+    changed = time.monotonic()
     while True:
         ended = process.poll() is not None
         if should_stop is not None and should_stop():
