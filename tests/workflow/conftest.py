@@ -137,3 +137,9 @@ def stack_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def plate(tmp_path: Path) -> Plate:
     return write_plate(tmp_path / "plate")
+
+
+@pytest.fixture(scope="session")
+def field_of():
+    """Makes the planes of a field from a seed and a shape."""
+    return brightfield

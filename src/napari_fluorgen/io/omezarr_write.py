@@ -308,3 +308,59 @@ def read_stained_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except Exception as error:
         raise unreadable(path, error) from error
     return arrays
+
+
+def open_stained_arrays(path: Path) -> dict[str, Any]:
+    """As `read_stained_arrays`, read when they are sliced.
+
+    Raises
+    ------
+    InputError
+        Missing or damaged.
+    """
+    import zarr
+
+    from napari_fluorgen.io.lazy import PlaneImage
+    from napari_fluorgen.io.omezarr import ZarrPlane
+
+    def opened(group: str, leading: tuple[int, ...]) -> PlaneImage:
+        array = zarr.open_group(path, mode="r")[group]
+        dtype, (rows, columns) = np.dtype(array.dtype), array.shape[-2:]
+        return PlaneImage([ZarrPlane(path, group, leading, (rows, columns), dtype)])
+
+    try:
+        root = zarr.open_group(path, mode="r")
+        arrays = {"labels": opened("labels/nuclei/0", ())}
+        for group, level in ((root, "0"), (root["confidence"], "confidence/0")):
+            for index, channel in enumerate(group.attrs["ome"]["omero"]["channels"]):
+                arrays[channel["label"]] = opened(level, (index,))
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return arrays
+
+
+def scratch_array(
+    path: Path, name: str, shape: tuple[int, int], dtype: DTypeLike, *, new: bool = False
+) -> Any:
+    """Return an array on disk for the time of a run.
+
+    Parameters
+    ----------
+    path : Path
+        Zarr group, made where it is missing.
+    name : str
+        Of the array.
+    shape : tuple of int
+        Rows and columns.
+    dtype : dtype
+        Of a pixel.
+    new : bool
+        Whether to drop what an interrupted run left there.
+    """
+    import zarr
+
+    group = zarr.open_group(path, mode="a", zarr_format=3)
+    if not new and name in group and tuple(group[name].shape) == shape:
+        return group[name]
+    chunks = tuple(min(BLOCK_PX, length) for length in shape)
+    return group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, overwrite=True)

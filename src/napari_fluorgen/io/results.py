@@ -35,6 +35,7 @@ def write_field(
     *,
     format: str = "tiff",
     overwrite: bool = False,
+    prepared: Path | None = None,
 ) -> list[Path]:
     """Write stains, nuclei masks, confidence and provenance of a field.
 
@@ -56,6 +57,8 @@ def write_field(
         Kind of file.
     overwrite : bool
         Whether files of an earlier run may be replaced.
+    prepared : Path, optional
+        An OME-Zarr on the disk of `folder` that holds the field already; it is moved there.
 
     Returns
     -------
@@ -98,6 +101,8 @@ def write_field(
                     write_csv(temporary, field.nuclei)
                 elif format == "tiff":
                     write_tiff(temporary, arrays[key][1], field.pixel_size_um)
+                elif prepared is not None:
+                    prepared.rename(temporary)
                 else:
                     from napari_fluorgen.io.omezarr_write import write_stained_field
 
@@ -268,7 +273,7 @@ def list_fields(folder: str | PathLike[str]) -> list[str]:
     return [name for name, record in read_run(folder).items() if RESULT in record]
 
 
-def read_field(folder: str | PathLike[str], name: str) -> StainedField:
+def read_field(folder: str | PathLike[str], name: str, *, lazy: bool = False) -> StainedField:
     """Read back what `write_field` wrote.
 
     Parameters
@@ -277,6 +282,9 @@ def read_field(folder: str | PathLike[str], name: str) -> StainedField:
         Folder of results.
     name : str
         As listed by `list_fields`.
+    lazy : bool
+        Whether the images of an OME-Zarr are read only when they are sliced, in the types that
+        they have on disk.
 
     Raises
     ------
@@ -297,29 +305,34 @@ def read_field(folder: str | PathLike[str], name: str) -> StainedField:
         identity = FieldIdentity(**result["identity"])
         size = result["pixel_size_um"]
         if result["format"] == "ome-zarr":
-            from napari_fluorgen.io.omezarr_write import read_stained_arrays
+            from napari_fluorgen.io.omezarr_write import open_stained_arrays, read_stained_arrays
 
-            arrays = read_stained_arrays(files["field"])
+            read = open_stained_arrays if lazy else read_stained_arrays
+            arrays = read(files["field"])
         else:
             arrays = {key: read_tiff(path) for key, path in files.items()}
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:
             raise ValueError(f"its images differ in shape: {sorted(shapes)}")
-        number = int(arrays["labels"].max(initial=0))
+        table = record.get(NUCLEI, {})
+        labels, number = arrays["labels"], len(table.get("label", ()))
+        if not lazy:
+            labels = labels.astype(np.uint32)
+            number = int(labels.max(initial=0))
         own = (RESULT, NUCLEI, _VERDICT)
         return StainedField(
             identity=identity,
             pixel_size_um=None if size is None else (float(size[0]), float(size[1])),
             images={stain: arrays[stain] for stain in STAINS if stain in arrays},
             nuclei_probability=arrays["probability"],
-            nuclei_labels=arrays["labels"].astype(np.uint32),
+            nuclei_labels=labels,
             p_values={key[2:]: array for key, array in arrays.items() if key.startswith("p-")},
             provenance={key: value for key, value in record.items() if key not in own},
             channel_files=dict(result["channel_files"]),
-            nuclei=from_lists(record.get(NUCLEI, {}), number),
+            nuclei=from_lists(table, number),
             verdict=record.get(_VERDICT),
             widths={
-                key.removeprefix("width-"): array.astype(np.uint16)
+                key.removeprefix("width-"): array if lazy else array.astype(np.uint16)
                 for key, array in arrays.items()
                 if key.startswith("width-")
             },

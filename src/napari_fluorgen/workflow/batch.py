@@ -29,6 +29,7 @@ from napari_fluorgen.workflow.events import (
 from napari_fluorgen.workflow.field import StopCheck, stain_field
 from napari_fluorgen.workflow.provenance import describe_input, same_run
 from napari_fluorgen.workflow.request import StainRequest
+from napari_fluorgen.workflow.streamed import stream_field
 
 if TYPE_CHECKING:
     from napari_fluorgen.io import FieldSource, FoundFields
@@ -199,7 +200,7 @@ def _finished(stack: BrightfieldStack, request: StainRequest, folder: Path, mode
     from napari_fluorgen.io import results
 
     try:
-        record = results.read_field(folder, stack.identity.name).provenance
+        record = results.read_field(folder, stack.identity.name, lazy=True).provenance
     except InputError:
         return False
     now = {
@@ -261,13 +262,25 @@ def _one_field(
     check_disk_space(
         folder, stack.shape[1] * stack.shape[2] * _BYTES_PER_PIXEL, stack.identity.name
     )
-    field = yield from stain_field(stack, request, model=model, should_stop=should_stop)
-    yield Stage("writing")
-    files = results.write_field(field, folder, format=format, overwrite=overwrite or again)
+    replaced = overwrite or again
+    if format == "ome-zarr" and not request.intervals:
+        field, files = yield from stream_field(
+            stack,
+            request,
+            folder,
+            model=model,
+            overwrite=replaced,
+            resume=resume,
+            should_stop=should_stop,
+        )
+    else:
+        field = yield from stain_field(stack, request, model=model, should_stop=should_stop)
+        yield Stage("writing")
+        files = results.write_field(field, folder, format=format, overwrite=replaced)
     return FieldWritten(
         identity=stack.identity,
         files=tuple(str(file) for file in files),
-        nuclei=int(field.nuclei_labels.max(initial=0)),
+        nuclei=len(field.nuclei["label"]),
         messages=messages_of(stack, field),
         seconds=time.perf_counter() - began,
     )

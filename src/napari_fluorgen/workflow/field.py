@@ -94,7 +94,9 @@ def stain_field(
         seed_distance_um=settings.seed_distance_um,
     )
     judgement = judge(labels, raw.nuclei_probability, p_values, calibration, request)
-    record = _record(stack, request, model, raw, started) | {"confidence": judgement.record}
+    record = run_record(describe_input(stack), request, model, raw, started) | {
+        "confidence": judgement.record
+    }
     widths, missing = {}, None
     if request.intervals:
         shape = raw.adaptation.model_shape
@@ -102,7 +104,7 @@ def stain_field(
     record["messages"] += [said for said in (judgement.verdict, missing) if said is not None]
     field = StainedField(
         identity=stack.identity,
-        pixel_size_um=_given(request) or stack.pixel_size_um,
+        pixel_size_um=given_pixel_size(request) or stack.pixel_size_um,
         images=dict(raw.images),
         nuclei_probability=raw.nuclei_probability,
         nuclei_labels=labels,
@@ -201,7 +203,8 @@ def drain(run: Generator[Any, None, Any], progress: Callable[[Any], None] | None
             progress(event)
 
 
-def _given(request: StainRequest) -> tuple[float, float] | None:
+def given_pixel_size(request: StainRequest) -> tuple[float, float] | None:
+    """Micrometres a pixel (y, x) that a request asks for, if it does."""
     size = request.pixel_size_um
     return None if size is None else (size, size)
 
@@ -212,16 +215,17 @@ def _stage(name: str, should_stop: StopCheck | None) -> Stage:
     return Stage(name)
 
 
-def _record(
-    stack: BrightfieldStack,
+def run_record(
+    described: dict[str, Any],
     request: StainRequest,
     model: Model,
     raw: RawResult,
     started: str,
 ) -> dict[str, Any]:
+    """Return the provenance of a field whose input `describe_input` has described."""
     return {
         "request": request.to_record(),
-        "input": describe_input(stack),
+        "input": described,
         "model": {
             "name": model.spec.name,
             "version": model.spec.version,

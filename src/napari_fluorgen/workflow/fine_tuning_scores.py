@@ -15,8 +15,8 @@ from napari_fluorgen.measurement import pearson, pixel_error
 from napari_fluorgen.models import PROBABILITY, ModelSpec
 from napari_fluorgen.segmentation import pool_scores, score_thresholds, segment_nuclei
 from napari_fluorgen.staining.plan import plan_tiles
-from napari_fluorgen.staining.stitch import blend
 from napari_fluorgen.staining.source import mirrored
+from napari_fluorgen.staining.stitch import blend
 from napari_fluorgen.workflow.fine_tuning_fields import TunedField
 from napari_fluorgen.workflow.fine_tuning_request import FineTuneScores
 
