@@ -35,7 +35,7 @@ def stain_pipeline() -> str:
     """
     return assemble(
         [
-            *_inputs(),
+            *input_modules(),
             virtual_stain(BRIGHTFIELD),
             *cell_modules(_DROPLET_PIXELS),
             *measuring_modules(tuple(IMAGE_NAMES.values())),
@@ -43,33 +43,57 @@ def stain_pipeline() -> str:
     )
 
 
-def virtual_stain(image: str) -> Module:
-    """Stain the field that an image is a plane of."""
+def virtual_stain(
+    image: str,
+    *,
+    where: str = "In the files of one image",
+    planes: str = "",
+    z_step_um: float = 0.0,
+    pixel_size_um: float = 0.0,
+    model: str = "adipocyte-20x",
+    program: str = "Automatic",
+) -> Module:
+    """Predict the stains and nuclei of a field.
+
+    Parameters
+    ----------
+    image : str
+        A plane of the field or, with ``where="In one 3D image"``, all of them.
+    where : str
+        One of the module's ways to find the planes.
+    planes : str
+        Images of the planes, with commas, for ``where="In several images, one a plane"``.
+    z_step_um, pixel_size_um : float
+        Micrometres between planes and a pixel; 0 where files or the model say it.
+    model, program : str
+        The model, and the program of fluorgen.
+    """
     return (
         "VirtualStain",
         1,
         "Predicts three stains and the nuclei from all brightfield planes of the field.",
         [
-            ("Where are the brightfield planes?", "In the files of one image"),
+            ("Where are the brightfield planes?", where),
             ("Select a brightfield image", image),
-            ("Select the brightfield planes", ""),
-            ("Distance between planes in micrometres", 0.0),
-            ("Pixel size in micrometres", 0.0),
+            ("Select the brightfield planes", planes),
+            ("Distance between planes in micrometres", z_step_um),
+            ("Pixel size in micrometres", pixel_size_um),
             ("Name the image of nuclei", IMAGE_NAMES["nuclei"]),
             ("Name the image of lipids", IMAGE_NAMES["lipids"]),
             ("Name the image of cytoplasm", IMAGE_NAMES["cytoplasm"]),
             ("Name the nuclei", "Nuclei"),
-            ("Model", "adipocyte-20x"),
+            ("Model", model),
             ("Tolerated share of wrong nuclei", 0.1),
             ("Significance", 0.05),
             ("Order of the planes", "auto"),
             ("Device", "auto"),
-            ("Program of fluorgen", "Automatic"),
+            ("Program of fluorgen", program),
         ],
     )
 
 
-def _inputs() -> list[Module]:
+def input_modules() -> list[Module]:
+    """Take the first brightfield plane of each field of a CellVoyager plate."""
     return [
         (
             "Images",
