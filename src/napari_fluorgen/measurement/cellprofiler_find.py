@@ -194,16 +194,19 @@ def _usual_places() -> Iterator[tuple[str | Path, str]]:
 
 def _applications() -> Iterator[Path]:
     """Programs in the usual application folders, the newest version first."""
-    if sys.platform == "darwin":
-        folders = [Path("/Applications"), Path.home() / "Applications"]
-        pattern = "CellProfiler*.app/Contents/MacOS/cp"
-    elif sys.platform == "win32":
-        names = ("ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA")
-        roots = [Path(os.environ[name]) for name in names if os.environ.get(name)]
-        folders = [folder for root in roots for folder in (root, root / "Programs")]
-        pattern = "CellProfiler*/CellProfiler.exe"
-    else:
-        return
+    names = ("ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA")
+    roots = [Path(os.environ[name]) for name in names if os.environ.get(name)]
+    places: dict[str, tuple[list[Path], str]] = {
+        "darwin": (
+            [Path("/Applications"), Path.home() / "Applications"],
+            "CellProfiler*.app/Contents/MacOS/cp",
+        ),
+        "win32": (
+            [folder for root in roots for folder in (root, root / "Programs")],
+            "CellProfiler*/CellProfiler.exe",
+        ),
+    }
+    folders, pattern = places.get(sys.platform, ([], "*"))
     for folder in folders:
         yield from sorted(folder.glob(pattern), key=_version_in_name, reverse=True)
 

@@ -113,8 +113,8 @@ def install_cellprofiler(
     try:
         yield InstallStep("making the environment")
         yield from installer.run([base, "-m", "venv", folder], "making the environment")
-        pip = [python_of(folder), "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
-        pip += ["--disable-pip-version-check", "--no-deps"]
+        options = ("--no-input", "--progress-bar=off", "--disable-pip-version-check", "--no-deps")
+        pip = (python_of(folder), "-m", "pip", "install", *options)
         yield from installer.run([*pip, "-r", _PINS], "fetching packages", total=_count_pins())
         needs = folder / "build.txt"
         needs.write_text(_BRIDGE_NEEDS, encoding="utf-8")
