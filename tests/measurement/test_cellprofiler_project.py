@@ -28,7 +28,11 @@ def folder(drawn_field, tmp_path):
         for number, (name, places) in enumerate(zip("abcde", nuclei, strict=True), 1)
     ]
     fields[2] = replace(fields[2], nuclei_labels=fields[2].nuclei_labels * 5)
-    fields[3] = replace(fields[3], identity=FieldIdentity("vier µ", plate="00123", well="12E5"))
+    fields[3] = replace(
+        fields[3],
+        identity=FieldIdentity("vier µ", plate="00123", well="12E5"),
+        channel_files={"nuclei": "A first.tif"},
+    )
     return export_cellprofiler(fields, tmp_path / "ünï code" / "export").folder
 
 
@@ -89,7 +93,7 @@ def test_confidence_of_the_nuclei_comes_along(stand_in, folder, tmp_path):
 
 def test_masks_are_named_by_field(stand_in, folder, tmp_path):
     result = run_cellprofiler(folder, tmp_path / "out", processes=2)
-    assert set(result.masks) == set(result.fields)
+    assert tuple(result.masks) == result.fields
     path = result.masks["c"]["Cells"]
     assert path.name == "c_Cells.tif"
     np.testing.assert_array_equal(

@@ -56,7 +56,7 @@ def choose_real(dock, qtbot):
 def test_tables_and_masks_come_back(stand_in, dock, viewer, qtbot, result, tmp_path):
     choose_real(dock, qtbot)
     assert "found at" in dock.engine.found.text()
-    assert not dock.engine.setup_button.isVisibleTo(dock)
+    assert dock.engine.setup_button.text() == "Use another CellProfiler…"
     dock.button.click()
     assert not dock.button.isEnabled()
     assert dock.engine.cancel_button.isVisibleTo(dock)
@@ -100,6 +100,7 @@ def test_without_cellprofiler_it_is_set_up_from_here(no_cellprofiler, dock, qtbo
     dock.engine.look()
     assert common.choose(dock.engine.engines, REAL)
     assert dock.engine.setup_button.isVisibleTo(dock)
+    assert dock.engine.setup_button.text() == "Set up CellProfiler…"
     assert not dock.button.isEnabled()
     assert dock.export_button.isEnabled()
     dock.engine.install_action.trigger()

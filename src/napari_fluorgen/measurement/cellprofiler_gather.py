@@ -147,22 +147,25 @@ def gather_masks(
     dict of str to dict of str to Path
         Field -> object -> file.
     """
-    stem_of = {Path(row[f"Image_FileName_{IMAGE_NAMES['nuclei']}"]).stem: row for row in rows}
-    written = sorted(path for place in places for path in (place / MASKS).glob("*.tiff"))
+    written: dict[str, dict[str, Path]] = {}
+    for path in sorted(path for place in places for path in (place / MASKS).glob("*.tiff")):
+        stem, name = path.stem.rsplit("_", 1)
+        written.setdefault(stem, {})[name] = path
     masks: dict[str, dict[str, Path]] = {}
     if not written:
         return masks
     with atomic_path(output / MASKS, overwrite=True) as folder:
         folder.mkdir()
-        for path in written:
-            stem, name = path.stem.rsplit("_", 1)
-            row = stem_of[stem]
-            if (row["Metadata_Field"], name) in without:
-                continue
-            file = row["Image_ObjectsFileName_Nuclei"].replace("_Nuclei.tif", f"_{name}.tif")
-            # copied: what is finished stays where it is until everything is
-            shutil.copyfile(path, folder / file)
-            masks.setdefault(row["Metadata_Field"], {})[name] = output / MASKS / file
+        for row in rows:
+            field = row["Metadata_Field"]
+            stem = Path(row[f"Image_FileName_{IMAGE_NAMES['nuclei']}"]).stem
+            for name, path in written.get(stem, {}).items():
+                if (field, name) in without:
+                    continue
+                file = row["Image_ObjectsFileName_Nuclei"].replace("_Nuclei.tif", f"_{name}.tif")
+                # copied: what is finished stays where it is until everything is
+                shutil.copyfile(path, folder / file)
+                masks.setdefault(field, {})[name] = output / MASKS / file
     return masks
 
 

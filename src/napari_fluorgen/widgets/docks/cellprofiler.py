@@ -37,7 +37,7 @@ class EngineChoice(QWidget):
         common.fill(self.engines, [("Built in", BUILT_IN), ("CellProfiler", REAL)])
         self.found = common.text()
         self.setup_button = common.button_for(
-            "Set up CellProfiler…", "Install it in an environment of its own, or say where it is"
+            words.setup_title(None), "Install it in an environment of its own, or say where it is"
         )
         menu = QMenu(self)
         self.install_action = menu.addAction(words.INSTALL)
@@ -106,7 +106,8 @@ class EngineChoice(QWidget):
     def _show(self, _index: int = 0) -> None:
         if self._looked or self.real:
             common.say(self.found, words.found_text(self.cellprofiler))
-        self.setup_button.setVisible(self.real and self.cellprofiler is None)
+        self.setup_button.setText(words.setup_title(self.cellprofiler))
+        self.setup_button.setVisible(self.real)
         self.setup_button.setEnabled(not self.working)
         self.changed.emit()
 

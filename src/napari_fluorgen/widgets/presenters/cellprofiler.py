@@ -15,6 +15,11 @@ def found_text(found: CellProfiler | None) -> str:
     return found.sentence if found else "CellProfiler was not found on this computer."
 
 
+def setup_title(found: CellProfiler | None) -> str:
+    """Title of the button that installs or chooses CellProfiler."""
+    return "Use another CellProfiler…" if found else "Set up CellProfiler…"
+
+
 def event_text(event: Any) -> tuple[str, int, int]:
     """Say what CellProfiler does, and how much of it is done and there in all (0: unknown).
 
