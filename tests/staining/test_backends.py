@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from napari_fluorgen.models import Model
 from napari_fluorgen.staining.backends import openvino_cpu
 from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend
 from napari_fluorgen.staining.backends.pytorch import PyTorchBackend
@@ -69,6 +72,40 @@ def test_an_unwritable_cache_is_done_without(model, monkeypatch, tmp_path):
         OpenVinoBackend(model, "float32").prepare((16, 16))
     finally:
         openvino_cpu.cache_folder.cache_clear()
+
+
+def test_a_package_without_onnx_is_traced(model, tmp_path):
+    folder = tmp_path / "tiny"
+    shutil.copytree(model.path, folder)
+    (folder / openvino_cpu.ONNX_NAME).unlink()
+    openvino_cpu.drop_warm_graphs()
+    tensor, expected = model.test_tensors()
+    maps = OpenVinoBackend(Model(folder), "float32").predict(tensor)
+    for name, array in expected.items():
+        np.testing.assert_allclose(maps[name], array[:, 0], rtol=0, atol=1e-6)
+
+
+def test_compiled_graphs_on_disk_are_bounded(tmp_path):
+    for age in range(5):
+        path = tmp_path / f"{age}.blob"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    (tmp_path / "other.txt").write_bytes(bytes(1000))
+    openvino_cpu.prune_cache(tmp_path, limit=250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.blob", "1.blob", "other.txt"]
+
+
+def test_a_compiled_graph_is_kept_on_disk(model):
+    openvino_cpu.cache_folder.cache_clear()
+    openvino_cpu.drop_warm_graphs()
+    folder = openvino_cpu.cache_folder()
+    assert folder is not None
+    OpenVinoBackend(model, "float32").prepare((52, 68))
+    found = {path: path.stat().st_mtime_ns for path in folder.glob("*.blob")}
+    assert found
+    openvino_cpu.drop_warm_graphs()
+    OpenVinoBackend(model, "float32").prepare((52, 68))
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*.blob")} == found
 
 
 @pytest.mark.gpu

@@ -1,17 +1,20 @@
 """OpenVINO on the CPU: all networks of a model in one compiled graph.
 
 The graph is read from the package's ONNX file, which takes a fraction of the time of tracing the
-torch modules and needs no torch. Compiled graphs are kept warm in a small cache, so that a second
-run starts at once, and on disk, so that the next process starts quickly.
+torch modules and needs no torch; a package without one is traced. Compiled graphs are kept warm in
+a small cache, so that a second run starts at once, and on disk, so that the next process starts
+quickly; both are bounded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
 import threading
-from collections import OrderedDict
+import warnings
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,12 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import DeviceError
+from napari_fluorgen.staining.backends.dense_blocks import split_concatenations
 from napari_fluorgen.staining.devices import cpu_threads
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model
 
 WARM_GRAPHS = 4
+CACHE_BYTES = 512_000_000
 ONNX_NAME = "networks.onnx"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -70,6 +75,18 @@ class OpenVinoBackend:
                 whole[index] = output[0, 0]
         return maps
 
+    def profile(self, batch: NDArray[np.float32]) -> dict[str, float]:
+        """Seconds by type of layer and its implementation for the first tile, longest first."""
+        shape = batch.shape[2:]
+        request = self._compile(shape, cpu_threads(), PERF_COUNT=True).create_infer_request()
+        request.infer([batch[:1]])
+        request.infer([batch[:1]])
+        seconds: Counter[str] = Counter()
+        for layer in request.profiling_info:
+            kind = f"{layer.node_type}, {layer.exec_type}"
+            seconds[kind] += layer.real_time.total_seconds()
+        return {kind: spent for kind, spent in seconds.most_common() if spent > 0}
+
     def close(self) -> None:
         """Nothing to give back: the cache of warm graphs is bounded."""
 
@@ -86,22 +103,40 @@ class OpenVinoBackend:
                 _graphs.popitem(last=False)
             return graph
 
-    def _compile(self, shape: tuple[int, ...], threads: int) -> Any:
-        path = self._model.path / ONNX_NAME
+    def _compile(self, shape: tuple[int, ...], threads: int, **more: Any) -> Any:
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
+            **more,
         }
         folder = cache_folder()
         if folder is not None:
             settings["CACHE_DIR"] = str(folder)
         try:
-            network = _core().read_model(path)
+            network = self._read()
             network.reshape([1, self._model.spec.planes, *shape])
-            return _core().compile_model(network, "CPU", settings)
+            split_concatenations(network, import_openvino().opset13)
+            graph = _core().compile_model(network, "CPU", settings)
         except RuntimeError as error:
             raise _translated(error) from error
+        if folder is not None:
+            prune_cache(folder)
+        return graph
+
+    def _read(self) -> Any:
+        """The networks as a graph of OpenVINO."""
+        path = self._model.path / ONNX_NAME
+        if path.is_file():
+            return _core().read_model(path)
+        import torch
+
+        spec = self._model.spec
+        example = torch.zeros(1, spec.planes, 2 * spec.divisor, 2 * spec.divisor)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # OpenVINO reads what is traced
+            traced = torch.jit.trace(self._model.combined(), example, check_trace=False)
+            return import_openvino().convert_model(traced, example_input=example)
 
 
 def is_installed() -> bool:
@@ -146,6 +181,21 @@ def cache_folder() -> Path | None:
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def prune_cache(folder: Path, limit: int = CACHE_BYTES) -> None:
+    """Remove the compiled graphs that were not used for longest, beyond `limit` bytes."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*.blob"):
+            facts = path.stat()
+            found.append((max(facts.st_atime, facts.st_mtime), facts.st_size, path))
+    held = 0
+    for _, size, path in sorted(found, reverse=True):
+        held += size
+        if held > limit:
+            with contextlib.suppress(OSError):  # another process reads it, or was quicker
+                path.unlink()
 
 
 def sample_convolution(precision: str) -> tuple[Callable[[], object], float]:
