@@ -180,8 +180,10 @@ class _Installer:
         if _FULL.search(text):
             reason, advice = "the disk is full", "free some space"
         elif _OFFLINE.search(text):
-            reason = "the packages cannot be reached"
-            advice = "check the network and its proxy"
+            reason = "the network does not answer"
+            advice = "check it and its proxy"
+            if PYTHON in name:
+                advice += f", install Python {PYTHON} by hand and name it with --python"
         else:
             lines = [line.strip() for line in text.splitlines() if "rror" in line]
             reason = lines[0][:200] if lines else "no reason was given"
@@ -231,24 +233,35 @@ def _python(
             return found
     if named:
         raise ExternalToolError(f"{named} is no Python {PYTHON}: name one, {_BY_HAND}.")
-    yield InstallStep(f"fetching Python {PYTHON}")
-    uv = shutil.which("uv")
-    if uv is None:
-        place = folder / "uv"
-        fetch = [sys.executable, "-m", "pip", "install", "--no-input", "--upgrade"]
-        yield from installer.run([*fetch, "--target", place, "uv"], f"fetching Python {PYTHON}")
-        uv = str(place / "bin" / "uv")
-    more = {"UV_PYTHON_INSTALL_DIR": str(folder / "python"), "UV_PYTHON_PREFERENCE": "managed"}
+    return (yield from _fetch_python(folder, installer))
+
+
+def _fetch_python(folder: Path, installer: _Installer) -> Generator[InstallStep, None, str]:
+    """Fetch a Python with uv, which is fetched as well where there is none."""
     name = f"fetching Python {PYTHON}"
-    yield from installer.run([uv, "python", "install", PYTHON], name, more=more)
-    pattern = "python.exe" if sys.platform == "win32" else "bin/python3.9"
-    fetched = sorted((folder / "python").glob(f"cpython-{PYTHON}*/{pattern}"))
-    if not fetched:
+    yield InstallStep(name)
+    tool, place = folder / "uv", folder / "python"
+    found: list[Path] = []
+    try:
+        uv = shutil.which("uv")
+        if uv is None:
+            fetch = [sys.executable, "-m", "pip", "install", "--no-input", "--upgrade"]
+            yield from installer.run([*fetch, "--target", tool, "uv"], name)
+            uv = str(tool / "bin" / "uv")
+        more = {"UV_PYTHON_INSTALL_DIR": str(place), "UV_PYTHON_PREFERENCE": "managed"}
+        yield from installer.run([uv, "python", "install", PYTHON], name, more=more)
+        pattern = "python.exe" if sys.platform == "win32" else "bin/python3.9"
+        found = sorted(place.glob(f"cpython-{PYTHON}*/{pattern}"))
+    finally:
+        shutil.rmtree(tool, ignore_errors=True)
+        if not found:
+            shutil.rmtree(place, ignore_errors=True)
+    if not found:
         raise ExternalToolError(
             f"Python {PYTHON} could not be fetched: install one and name it with --python, "
             f"{_BY_HAND}."
         )
-    return str(fetched[-1])
+    return str(found[-1])
 
 
 def _pythons() -> Iterator[str | Path]:
