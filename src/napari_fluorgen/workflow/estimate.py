@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def estimate_field(
-    stack: BrightfieldStack, request: StainRequest, *, model: Model | None = None
+    stack: BrightfieldStack,
+    request: StainRequest,
+    *,
+    model: Model | None = None,
+    held: bool = True,
 ) -> Estimate:
     """Estimate time, memory and adaptations of `stain_field` with the same arguments.
 
@@ -25,6 +29,8 @@ def estimate_field(
         What would be asked for.
     model : Model, optional
         The loaded model; read by the request's name otherwise.
+    held : bool
+        Whether the results stay in memory; false where they go to OME-Zarr as they are finished.
 
     Returns
     -------
@@ -47,6 +53,7 @@ def estimate_field(
         focus=request.focus,
         pixel_size_um=request.pixel_size_um,
         tile_px=request.tile_px,
+        held=held,
     )
 
 
