@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.confidence import object_confidence
 from napari_fluorgen.errors import InputError
+from napari_fluorgen.measurement.extra import parse_features
 from napari_fluorgen.measurement.intensity import scale_counts
 from napari_fluorgen.measurement.names import (
     CONFIDENCE_IMAGE,
@@ -26,6 +28,7 @@ from napari_fluorgen.measurement.objects import (
     segment_droplets,
     subtract_nuclei,
 )
+from napari_fluorgen.measurement.selection import nuclei_rows, select_objects, significance_of
 from napari_fluorgen.measurement.tables import measure_labels
 from napari_fluorgen.stack import FieldIdentity, StainedField
 
@@ -109,25 +112,27 @@ def find_objects(
 
 
 def confidence_columns(field: StainedField) -> Columns:
-    """Return ``Confidence_*`` columns, one row a nucleus; none where the field has no p-values.
+    """Return columns on the confidence in each nucleus, one row a nucleus in order of the labels.
 
-    ``Confidence_PNucleus`` and ``Confidence_PBackground`` are mean p-values,
-    ``Confidence_Decision`` is ``accept``, ``review`` or ``reject`` at the significance that the
-    field was stained with.
+    ``Confidence_PNucleus`` and ``Confidence_PBackground`` are mean p-values, where the field has
+    p-values. ``Fluorgen_PValue``, ``Fluorgen_Confidence`` and ``Fluorgen_Decision`` (``accept``,
+    ``review`` or ``reject``, a person's where there is one) come from the field's table of nuclei;
+    without one, ``Confidence_Decision`` is decided at the significance of the field's request.
     """
+    rows = nuclei_rows(field, sequential(field.nuclei_labels)[1])
     if not field.p_values:
-        return {}
-    significance = field.provenance.get("request", {}).get("significance", 0.05)
+        return rows
     table = object_confidence(
         field.nuclei_labels,
         field.p_values,
         probability=field.nuclei_probability,
-        significance=significance,
+        significance=significance_of(field),
     )
-    return {
+    left_out = ("label", "decision") if rows else ("label",)
+    return rows | {
         "Confidence_" + "".join(word.capitalize() for word in key.split("_")): values
         for key, values in table.items()
-        if key != "label"
+        if key not in left_out
     }
 
 
@@ -136,6 +141,9 @@ def measure_field(
     *,
     objects: tuple[str, ...] = tuple(OBJECT_NAMES),
     droplets: DropletSettings | None = None,
+    features: str | Iterable[str] = "basic",
+    trusted_only: bool = False,
+    certain_only: bool = False,
 ) -> FieldMeasurements:
     """Measure nuclei, cells, cytoplasm and lipid droplets with CellProfiler's column names.
 
@@ -147,6 +155,10 @@ def measure_field(
         and cells where cytoplasm is asked for.
     droplets : DropletSettings, optional
         How droplets are found.
+    features : str or iterable of str
+        ``"basic"``, ``"all"`` or names of `extra.FAMILIES`.
+    trusted_only, certain_only : bool
+        Leave out nuclei that are not trusted, or pixels that are not certain (`select_objects`).
 
     Returns
     -------
@@ -156,11 +168,17 @@ def measure_field(
     Raises
     ------
     InputError
-        An unknown kind of object, or a stain that is missing or of another shape.
+        An unknown kind of object or family of features, a package that is not installed, a stain
+        that is missing or of another shape, or nothing to tell trusted or certain by.
     """
+    families = parse_features(features)
     labels = find_objects(field, objects, droplets)
-    tables = measure_labels(labels, field_images(field))
-    tables["Nuclei"] |= confidence_columns(field)
+    ids = sequential(field.nuclei_labels)[1]
+    labels, kept = select_objects(
+        field, labels, ids, trusted_only=trusted_only, certain_only=certain_only
+    )
+    tables = measure_labels(labels, field_images(field), families=families)
+    tables["Nuclei"] |= {name: values[kept] for name, values in confidence_columns(field).items()}
     named = metadata(field.identity)
     for name, table in tables.items():
         rows = 1 if name == "Image" else table["Number_Object_Number"].size
@@ -169,4 +187,4 @@ def measure_field(
             first["ObjectNumber"] = np.arange(1, rows + 1)
         first |= {key: np.full(rows, value) for key, value in named.items()}
         tables[name] = first | table
-    return FieldMeasurements(field.identity, tables, labels, sequential(field.nuclei_labels)[1])
+    return FieldMeasurements(field.identity, tables, labels, ids[kept])

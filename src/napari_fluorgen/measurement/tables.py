@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fluorgen.measurement.extra import measure_extra
 from napari_fluorgen.measurement.intensity import measure_image_intensity, measure_intensity
 from napari_fluorgen.measurement.names import Columns
 from napari_fluorgen.measurement.relations import (
@@ -20,7 +21,10 @@ _PARENTS = {"Cells": ("Nuclei",), "Cytoplasm": ("Cells", "Nuclei"), "LipidDrople
 
 
 def measure_labels(
-    labels: Mapping[str, NDArray], images: Mapping[str, NDArray]
+    labels: Mapping[str, NDArray],
+    images: Mapping[str, NDArray],
+    *,
+    families: Iterable[str] = (),
 ) -> dict[str, Columns]:
     """Measure objects on images, with CellProfiler's column names and definitions.
 
@@ -31,6 +35,8 @@ def measure_labels(
         from 1. A cytoplasm carries the number of its cell.
     images : mapping of str to ndarray, shape (Y, X), float32
         Images by CellProfiler's name, uint16 counts divided by 65535.
+    families : iterable of str
+        From `parse_features`: columns beyond shape, intensity, location and relations.
 
     Returns
     -------
@@ -40,9 +46,10 @@ def measure_labels(
     """
     counts = {name: int(image.max(initial=0)) for name, image in labels.items()}
     tables: dict[str, Columns] = {}
+    row, more = measure_extra(families, labels, images)
     for name, image in labels.items():
         table = measure_shape(image, counts[name])
-        table |= measure_intensity(image, images, counts[name])
+        table |= measure_intensity(image, images, counts[name]) | more[name]
         for axis in "XY":
             table[f"Location_Center_{axis}"] = table[f"AreaShape_Center_{axis}"].copy()
         if name in ("Cells", "LipidDroplets"):
@@ -50,7 +57,7 @@ def measure_labels(
         table["Number_Object_Number"] = np.arange(1, counts[name] + 1)
         tables[name] = table
     _relate(tables, labels, counts)
-    result = {"Image": _image_row(tables, counts, images)}
+    result = {"Image": _image_row(row, tables, counts, images)}
     return result | {name: dict(sorted(table.items())) for name, table in tables.items()}
 
 
@@ -79,10 +86,13 @@ def _relate(tables: dict[str, Columns], labels: Mapping[str, NDArray], counts: d
 
 
 def _image_row(
-    tables: Mapping[str, Columns], counts: Mapping[str, int], images: Mapping[str, NDArray]
+    row: dict[str, float],
+    tables: Mapping[str, Columns],
+    counts: Mapping[str, int],
+    images: Mapping[str, NDArray],
 ) -> Columns:
     """Return the one-row table of counts, image intensities, means and standard deviations."""
-    row: dict[str, float] = {f"Count_{name}": count for name, count in counts.items()}
+    row = row | {f"Count_{name}": count for name, count in counts.items()}
     for name, image in images.items():
         row |= {f"Height_{name}": image.shape[0], f"Width_{name}": image.shape[1]}
     row |= measure_image_intensity(images)
