@@ -186,6 +186,26 @@ def test_a_picked_nucleus_is_judged_too(viewer, qtbot, dock, stack, judged):
     assert dock.review.current == 3, "it did not wait, so the view stays"
 
 
+def test_a_review_of_files_is_written_back(viewer, qtbot, dock, stack, judged, tmp_path):
+    from napari_fluorgen.io.results import read_field, write_field
+    from napari_fluorgen.widgets.opening import read_result
+
+    write_field(judged, tmp_path)
+    name = judged.identity.name
+    for spec in read_result(tmp_path, name):
+        common.add_layer(viewer, spec)
+    ready(qtbot, dock)
+    assert not dock.review.save.isVisibleTo(dock)
+    dock.review.walk(1)
+    dock.review.decide("accept")
+    assert dock.review.save.isVisibleTo(dock)
+    dock.review.save.click()
+    qtbot.waitUntil(lambda: "1 decision written" in dock.review.saved.text(), timeout=WAIT)
+    assert not dock.review.save.isVisibleTo(dock)
+    assert list(read_field(tmp_path, name).nuclei["reviewed"]) == ["", "accept", ""]
+    assert list(read_field(tmp_path, name).trusted) == [True, True, False]
+
+
 def test_edited_nuclei_are_counted_again(viewer, qtbot, dock, stack, judged):
     labels = add_result(viewer, judged, stack)[-1]
     ready(qtbot, dock)
@@ -255,7 +275,7 @@ def test_truth_of_the_field_is_plotted(viewer, qtbot, dock, stack, judged):
     assert curves.lines["nucleus"][0] == 0
     assert curves.lines["background"][-1] == 0
     dock.map.slider.setValue(9)
-    assert view.numbers.text().startswith("At 0.10 are missed: nucleus 0.0 %")
+    assert view.numbers.text().startswith("At 0.10, 0.0 % of the nucleus and")
     view.plot.resize(300, 220)
     assert not view.plot.grab().isNull()
 

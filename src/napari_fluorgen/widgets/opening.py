@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fluorgen.stack import BrightfieldStack
-from napari_fluorgen.widgets.presenters.layers import LayerSpec, result_layers, stack_layers
+from napari_fluorgen.widgets.presenters.layers import (
+    KEY,
+    LayerSpec,
+    result_layers,
+    stack_layers,
+)
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 if TYPE_CHECKING:
@@ -144,4 +149,7 @@ def read_result(folder: Path, name: str) -> list[LayerSpec]:
 
     result = read_field(folder, name)
     spatial = Spatial.of_pixels(result.pixel_size_um)
-    return result_layers(result, spatial, run=result_key(folder, name))
+    specs = result_layers(result, spatial, run=result_key(folder, name))
+    for spec in specs:
+        spec.kwargs["metadata"][KEY]["saved_as"] = (str(folder.resolve()), name)
+    return specs

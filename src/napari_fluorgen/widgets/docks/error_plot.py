@@ -16,7 +16,7 @@ _LINES = {
     "nucleus": (QColor("#56B4E9"), Qt.PenStyle.SolidLine),
     "background": (QColor("#E69F00"), Qt.PenStyle.DashLine),
 }
-_LEFT, _TOP, _RIGHT, _BOTTOM = 40, 24, 10, 34
+_LEFT, _TOP, _RIGHT, _BOTTOM = 40, 24, 20, 34
 _HEIGHT = 220
 
 

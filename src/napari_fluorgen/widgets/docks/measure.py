@@ -20,7 +20,14 @@ from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.object_layers import show_objects
 from napari_fluorgen.widgets.presenters import measuring as words
 from napari_fluorgen.widgets.presenters.confidence import merge_features
-from napari_fluorgen.widgets.presenters.results import LABELS, Run, field_of_run, find_runs
+from napari_fluorgen.widgets.presenters.results import (
+    LABELS,
+    Run,
+    field_of_run,
+    find_runs,
+    sequential,
+)
+from napari_fluorgen.widgets.presenters.review import renumber_features
 from napari_fluorgen.widgets.steps import Steps, StopCheck, once
 
 if TYPE_CHECKING:
@@ -287,6 +294,7 @@ class MeasureDock(common.Dock):
         if layer.data is not field.nuclei_labels and not np.array_equal(
             layer.data, field.nuclei_labels
         ):
+            renumber_features(layer, sequential(np.asarray(layer.data))[1])
             layer.data = field.nuclei_labels
 
     def _show_measurements(self, run: Run, answer: tuple[Any, Path]) -> None:

@@ -11,9 +11,10 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_fluorgen.widgets.docks import common
-from napari_fluorgen.widgets.docks.job import Job
+from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.region_map import add_map, map_of_run
 from napari_fluorgen.widgets.presenters import review as words
+from napari_fluorgen.widgets.presenters.layers import record_of
 from napari_fluorgen.widgets.presenters.outlines import Outlines, find_outlines
 from napari_fluorgen.widgets.presenters.results import LABELS, Run
 from napari_fluorgen.widgets.steps import once
@@ -82,6 +83,10 @@ class Review(QWidget):
         self.reject = common.button_for(
             "Reject  R", "Leave this nucleus out (R); again: take it back"
         )
+        self.save = common.button_for(
+            "Save review", "Writes your decisions to the folder that this result was read from"
+        )
+        self.saved = common.text()
         buttons = QGridLayout()
         buttons.setContentsMargins(0, 0, 0, 0)
         for place, button in enumerate((self.previous, self.next, self.accept, self.reject)):
@@ -92,12 +97,14 @@ class Review(QWidget):
         body.addLayout(self.legend)
         body.addWidget(self.outline)
         body.addLayout(buttons)
-        body.addWidget(self.line)
+        for widget in (self.line, self.save, self.saved):
+            body.addWidget(widget)
         self.previous.clicked.connect(lambda: self.walk(-1))
         self.next.clicked.connect(lambda: self.walk(1))
         self.accept.clicked.connect(lambda: self.decide("accept"))
         self.reject.clicked.connect(lambda: self.decide("reject"))
-        self.outline.toggled.connect(self._show_outlines)
+        self.save.clicked.connect(self.save_review)
+        self.outline.toggled.connect(self._toggle_outlines)
 
     @property
     def _buttons(self) -> tuple[QPushButton, ...]:
@@ -145,6 +152,8 @@ class Review(QWidget):
             if layer is not None:
                 self._listen(layer.events)
         self._run = run
+        self._offer_save()
+        common.say(self.saved, "")
         self._look()
 
     def refresh(self) -> None:
@@ -223,13 +232,13 @@ class Review(QWidget):
         """Return the layer with the outlines of the chosen result, if there is one."""
         return None if self._run is None else map_of_run(self._viewer.layers, self._run, _ROLE)
 
-    def _show_outlines(self, _checked: bool = False) -> None:
+    def _toggle_outlines(self, _checked: bool = False) -> None:
+        self._show_outlines()
+        self._follow_eye()
+
+    def _show_outlines(self) -> None:
         run, nuclei, found, layer = self._run, self._nuclei, self._outlines, self.layer()
-        if run is None or nuclei is None or found is None:
-            return
-        if not self.outline.isChecked():
-            if layer is not None:
-                layer.visible = False
+        if run is None or nuclei is None or found is None or not self.outline.isChecked():
             return
         codes = nuclei.codes
         row = None if self._current is None else nuclei.row(self._current)
@@ -316,6 +325,7 @@ class Review(QWidget):
         self._moving = True
         words.set_review(self._layer, label, "" if nuclei.reviewed[row] == word else word)
         self._moving = False
+        self._unsaved = True
         self._read()
         following = words.neighbour(self._nuclei, label, 1) if waited and self._nuclei else None
         if following is not None:
@@ -324,6 +334,50 @@ class Review(QWidget):
             self._say()
             self._show_outlines()
         self.judged.emit()
+
+    # keeping it
+
+    @property
+    def _unsaved(self) -> bool:
+        return bool(record_of(self._layer.metadata).get("unsaved_review"))
+
+    @_unsaved.setter
+    def _unsaved(self, unsaved: bool) -> None:
+        record_of(self._layer.metadata)["unsaved_review"] = unsaved
+        self._offer_save()
+        common.say(self.saved, "")
+
+    def _offer_save(self) -> None:
+        """Show the button where there is something to write and a place for it."""
+        from_files = self._run is not None and self._run.saved_as is not None
+        self.save.setVisible(from_files and self._unsaved)
+        self.save.setEnabled(True)
+
+    def save_review(self) -> None:
+        """Write the decisions to the files of a result that was read from a folder."""
+        run, nuclei = self._run, self._nuclei
+        if run is None or nuclei is None or run.saved_as is None:
+            return
+        folder, name = run.saved_as
+        reviewed, new = words.reviews_to_save(self._layer, nuclei.labels)
+        count = sum(word != "" for word in reviewed.values())
+        self.save.setEnabled(False)
+
+        def write() -> None:
+            from napari_fluorgen.io.reviews import write_reviews
+
+            write_reviews(folder, name, reviewed)
+
+        def show(_nothing: None) -> None:
+            if self._run is not None and self._run.key == run.key:
+                self._unsaved = False
+                common.say(self.saved, words.saved_text(count, new, folder))
+
+        def failed(error: Exception) -> None:
+            self.save.setEnabled(True)
+            report(error)
+
+        Job(self, lambda _stop: once(write), on_value=show, on_error=failed)
 
 
 def _disconnect(heard: list[tuple[Any, Any]], *_: object) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.presenters import staining as words
@@ -43,6 +50,11 @@ class StainControls(QWidget):
         self.tile.setSuffix(" px")
         self.tile.setSpecialValueText("by memory")
         self.tile.setToolTip("Largest side of a tile in pixels; smaller tiles need less memory")
+        self.intervals = QCheckBox("Width of the intensity intervals")
+        self.intervals.setToolTip(
+            "Adds a hidden layer for lipids and for cytoplasm: how far the true intensity may lie "
+            "from the predicted one, in counts; the Confidence dock shows them"
+        )
         self.copy = common.button_for(
             "Copy as Python", "Copies the call that gives the same result in a script"
         )
@@ -59,6 +71,7 @@ class StainControls(QWidget):
         self.advanced.rows.addRow("Focus", self.focus)
         self.advanced.rows.addRow("Pixel size", self.pixel_size)
         self.advanced.rows.addRow("Tile", self.tile)
+        self.advanced.rows.addRow(self.intervals)
         self.advanced.rows.addRow(self.copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -69,6 +82,7 @@ class StainControls(QWidget):
             box.currentIndexChanged.connect(self.changed)
         for spin in (self.pixel_size, self.tile):
             spin.valueChanged.connect(self.changed)
+        self.intervals.toggled.connect(self.changed)
         self.models.activated.connect(self._keep_model)
 
     def _keep_model(self) -> None:
@@ -111,5 +125,6 @@ class StainControls(QWidget):
             device=self.devices.currentData() or "auto",
             focus=self.focus.currentData(),
             pixel_size_um=self.pixel_size.value() or None,
+            intervals=self.intervals.isChecked(),
             tile_px=max(64, self.tile.value()) if self.tile.value() else None,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,13 +41,12 @@ class ErrorCurves:
     low: NDArray[np.float64] | None = None
     high: NDArray[np.float64] | None = None
     caption: str = ""
-    truth: str = field(default="")
 
     def at(self, significance: float) -> str:
         """Write the errors at one significance."""
         row = int(np.argmin(np.abs(NOMINAL - significance)))
-        found = [f"{name} {100 * line[row]:.1f} %" for name, line in self.lines.items()]
-        return f"At {NOMINAL[row]:.2f} are missed: {', '.join(found)}."
+        found = [f"{100 * line[row]:.1f} % of the {name}" for name, line in self.lines.items()]
+        return f"At {NOMINAL[row]:.2f}, {' and '.join(found)} pixels are missed."
 
 
 def curves_of_calibration(calibration: Calibration) -> ErrorCurves | None:
@@ -68,9 +67,14 @@ def curves_of_calibration(calibration: Calibration) -> ErrorCurves | None:
     if calibration.fields is None or not calibration.fields.n_fields:
         return None
     p_values = p_value_maps(THRESHOLDS, calibration)["nucleus"].astype(np.float64)
-    # A pixel is missed where its p-value is not above the significance: below this threshold.
-    place = np.searchsorted(p_values, NOMINAL, side="right").clip(max=THRESHOLDS.size - 1)
-    missed = calibration.fields.missed[:, place].astype(np.float64)
+    # A pixel is missed where its p-value is not above the significance, which is so below a
+    # probability between two thresholds.
+    above = np.searchsorted(p_values, NOMINAL, side="right").clip(1, THRESHOLDS.size - 1)
+    step = p_values[above] - p_values[above - 1]
+    way = np.divide(NOMINAL - p_values[above - 1], step, out=np.ones(NOMINAL.size), where=step > 0)
+    by_threshold = calibration.fields.missed.astype(np.float64)
+    low, high = by_threshold[:, above - 1], by_threshold[:, above]
+    missed = low + way.clip(0, 1) * (high - low)
     n = calibration.fields.n_fields
     low, high = np.percentile(missed, _OUTER, axis=0) if n >= 5 else (missed.min(0), missed.max(0))
     between = "four of five fields lie in the band" if n >= 5 else "the band holds them all"
@@ -120,7 +124,6 @@ def curves_of_truth(p_values: dict[str, Any], truth: ArrayLike, name: str) -> Er
         lines,
         caption=f"This field against '{name}': one field scatters about the diagonal, more of "
         "them less.",
-        truth=name,
     )
 
 

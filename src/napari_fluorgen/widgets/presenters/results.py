@@ -64,6 +64,11 @@ class Run:
         return record_of(self.layers[LABELS].metadata).get("verdict")
 
     @property
+    def saved_as(self) -> tuple[str, str] | None:
+        """Folder and name of the files that the result was read from, None for a new one."""
+        return record_of(self.layers[LABELS].metadata).get("saved_as")
+
+    @property
     def source_id(self) -> str | None:
         """``unique_id`` of the brightfield layer, None for results read from files."""
         return next((record_of(x.metadata).get("source_id") for x in self.layers.values()), None)

@@ -216,6 +216,35 @@ def set_review(layer: Any, label: int, word: str) -> None:
     record_of(layer.metadata)["reviewed"] = kept
 
 
+def reviews_to_save(layer: Any, labels: NDArray[np.int64]) -> tuple[dict[int, str], int]:
+    """Gather a person's decisions about the nuclei that the files of a result know.
+
+    Returns
+    -------
+    reviewed : dict of int to str
+        By label, ``""`` where there is none.
+    new : int
+        Number of judged nuclei that were painted by hand, which the files do not know.
+    """
+    columns = nuclei_columns(layer, labels)
+    known = np.isfinite(columns["probability_mean"])
+    reviewed = {
+        int(label): str(word)
+        for label, word in zip(labels[known], columns["reviewed"][known], strict=True)
+    }
+    return reviewed, int(np.count_nonzero(columns["reviewed"][~known] != ""))
+
+
+def saved_text(count: int, new: int, folder: str) -> str:
+    """Say that a review was written, and what was left out."""
+    noun = "1 decision" if count == 1 else f"{count} decisions"
+    left = ""
+    if new:
+        noun_left = "1 nucleus" if new == 1 else f"{new} nuclei"
+        left = f" {noun_left} painted by hand: use Save result in Measure & export."
+    return f"{noun} written to {folder}.{left}"
+
+
 def renumber_features(layer: Any, labels: NDArray[np.int64]) -> None:
     """Number the features of nuclei 1, 2, 3 ... as their labels will be.
 
@@ -315,8 +344,10 @@ def current_text(judged: Judged, label: int | None) -> str:
     """Say which nucleus is looked at and what is known of it."""
     row = None if label is None else judged.row(label)
     if row is None:
-        left = judged.open.size
-        return f"{left} to review. Press N for the first." if left else ""
+        left, total = judged.open.size, judged.labels.size
+        if left:
+            return f"{left} to review. Press N for the first."
+        return "None waits. Pick any nucleus with the picker (L) to judge it." if total else ""
     parts = [f"Nucleus {label}"]
     if np.isfinite(judged.p_value[row]):
         parts.append(f"p-value {judged.p_value[row]:.2g}")
