@@ -28,7 +28,13 @@ def counted(architecture, size):
 
 @pytest.mark.parametrize("kind", ["dense-unet", "nuclei"])
 @pytest.mark.parametrize(
-    "size", [{}, {"blocks": 2, "layers": 3, "growth_rate": 5, "first_filters": 9}]
+    "size",
+    [
+        {},
+        {"blocks": 2, "layers": 3, "growth_rate": 5, "first_filters": 9},
+        {"blocks": 3, "layers": 3, "growth_rate": 8, "fold": 2},
+        {"blocks": 2, "layers": 1, "growth_rate": 4, "fold": 4},
+    ],
 )
 def test_operations_are_those_that_run(kind, size):
     architecture = Architecture(kind=kind, **size)

@@ -10,7 +10,11 @@ from napari_fluorgen.staining.adapt import Adaptation, Focus, match_stack
 from napari_fluorgen.staining.cost import features_per_pixel
 from napari_fluorgen.staining.devices import Device, resolve_device, resolve_precision
 from napari_fluorgen.staining.plan import Plan, cheapest_tile, plan_tiles, smallest_tile
-from napari_fluorgen.staining.rates import seconds_per_pixel
+from napari_fluorgen.staining.rates import (
+    around_seconds_per_pixel,
+    seconds_per_pixel,
+    setup_seconds,
+)
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model, ModelSpec
@@ -33,7 +37,7 @@ class Estimate:
     Attributes
     ----------
     seconds : float
-        Time for the networks; loading a model for the first time comes on top.
+        Time of the run, opening the model included where this process has not done so.
     bytes : int
         Peak memory of the run.
     tiles : int
@@ -77,15 +81,15 @@ def estimate(
     Returns
     -------
     Estimate
-        From the last run of this model on this device in this process; before that from the
-        networks' arithmetic and the measured speed of one convolution.
+        From earlier runs of this model on this device; before the first, from the networks'
+        arithmetic and the measured speed of one convolution.
     """
     found = resolve_device(device)
     wanted = resolve_precision(precision, found)
     adaptation = match_stack(stack, model.spec, focus=focus, pixel_size_um=pixel_size_um)
     plan = plan_run(stack, model, adaptation, found, wanted, tile_px, held=held)
     return Estimate(
-        seconds=plan.seconds or 0.0,
+        seconds=(plan.seconds or 0.0) + setup_seconds(model, found, wanted, plan.tile_shape),
         bytes=plan.memory_bytes,
         tiles=len(plan.tiles),
         device=found,
@@ -140,6 +144,8 @@ def plan_run(
         output_shape=(stack.shape[1], stack.shape[2]),
     )
     seconds = plan.computed_pixels * seconds_per_pixel(model, device, precision)
+    field = plan.output_shape[0] * plan.output_shape[1]
+    seconds += field * around_seconds_per_pixel(model, held=held)
     memory = memory_bytes(plan, spec, device, precision, held=held)
     return replace(plan, memory_bytes=memory, seconds=seconds)
 

@@ -24,7 +24,9 @@ def flops_per_pixel(architecture: Architecture) -> float:
         everything that is not a convolution are left out.
     """
     a = architecture
-    total, width = 2.0 * 9 * a.in_channels * a.first_filters, a.first_filters
+    # Folded networks work on pixels that are `fold` times as wide, with more channels at both ends.
+    pixels = a.fold**2
+    total, width = 2.0 * 9 * a.in_channels * pixels * a.first_filters, a.first_filters
     skips = []
     for level in range(a.blocks):
         area = 0.25**level
@@ -38,9 +40,10 @@ def flops_per_pixel(architecture: Architecture) -> float:
         stain, stain_width = _decoder(a, skips)
         refined = stain_width + a.refine_layers * a.refine_growth_rate
         refine = _dense_block(stain_width, a.refine_layers, a.refine_growth_rate)
-        return total + plain + stain + refine + 2 * plain_width * a.classes + 2 * refined
+        heads = 2 * pixels * (plain_width * a.classes + refined)
+        return (total + plain + stain + refine + heads) / pixels
     decoder, width = _decoder(a, skips)
-    return total + decoder + 2 * width * a.out_channels
+    return (total + decoder + 2 * width * a.out_channels * pixels) / pixels
 
 
 def model_flops_per_pixel(spec: ModelSpec) -> float:
@@ -60,7 +63,7 @@ def features_per_pixel(spec: ModelSpec) -> float:
             (a.first_filters + (level + 1) * grown) * 0.25**level for level in range(a.blocks)
         )
         last = a.first_filters + grown + 3 * grown
-        widest = max(widest, skips + last)
+        widest = max(widest, (skips + last) / a.fold**2)
     return widest
 
 

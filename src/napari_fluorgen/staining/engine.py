@@ -19,7 +19,7 @@ from napari_fluorgen.staining.budget import Estimate, estimate, plan_run
 from napari_fluorgen.staining.events import Notice, Planned, RawResult, StainEvent, TileDone
 from napari_fluorgen.staining.journal import Journal
 from napari_fluorgen.staining.plan import Plan, plan_tiles, smallest_tile
-from napari_fluorgen.staining.rates import record_rate
+from napari_fluorgen.staining.rates import record_rate, record_setup
 from napari_fluorgen.staining.selftest import OpenedBackend, open_tested_backend
 from napari_fluorgen.staining.sinks import ArraySink, Sink, resize_into
 from napari_fluorgen.staining.source import TileSource
@@ -103,7 +103,9 @@ def stain_arrays(
     adaptation = match_stack(stack, model.spec, focus=focus, pixel_size_um=pixel_size_um)
     source = TileSource(stack, model.spec, adaptation)
     _stop_if(should_stop, journal)
+    began = time.perf_counter()
     opened = open_tested_backend(model, device, precision)
+    setup = time.perf_counter() - began
     try:
         tile = (journal.tile_shape if journal else None) or tile_px
         held = isinstance(sink, ArraySink)
@@ -123,8 +125,11 @@ def stain_arrays(
             messages.append(notice)
             yield Notice(notice)
         if finished < len(plan.tiles):
+            began = time.perf_counter()
             with contextlib.suppress(MemoryError):  # the first tile meets it again and is cut
                 opened.backend.prepare(plan.tile_shape)
+            setup += time.perf_counter() - began
+            record_setup(model, opened.device, opened.precision, plan.tile_shape, setup)
         _stop_if(should_stop, journal)
         for number, tile in enumerate(plan.tiles[finished:], start=finished):
             block, maps = stitcher.add(runner.predict(source.read(*tile.outer)))
@@ -154,6 +159,7 @@ def stain_arrays(
         tiles=len(plan.tiles),
         tile_shape=plan.tile_shape,
         seconds=runner.seconds,
+        setup_seconds=setup,
     )
 
 

@@ -63,7 +63,7 @@ class RawResult:
     Attributes
     ----------
     images : dict of str to ndarray, shape (Y, X), uint16
-        Stain to camera counts of the training data.
+        Stain to camera counts of the training data; what the sink made, where there is one.
     nuclei_probability : ndarray, shape (Y, X), float32
         Probability of nucleus; zeros where the model has no nuclei network.
     adaptation : Adaptation
@@ -78,6 +78,8 @@ class RawResult:
         Rows and columns of a tile as planned.
     seconds : float
         Time the networks took.
+    setup_seconds : float
+        Time until the first tile could run.
     """
 
     images: dict[str, NDArray[np.uint16]]
@@ -90,3 +92,4 @@ class RawResult:
     tiles: int
     tile_shape: tuple[int, int]
     seconds: float
+    setup_seconds: float

@@ -1,7 +1,13 @@
-"""How fast a device runs a model: measured in earlier runs, or calculated from one convolution."""
+"""How fast this machine is: measured in earlier runs, or calculated from one convolution.
+
+A run takes three times: to open the model, for the networks (by pixels computed), and for all that
+lies around them, from reading to the nuclei (by pixels of the field). Each run leaves what it
+measured in a small file in the user's cache, so that the next program knows it as well.
+"""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +17,7 @@ from napari_fluorgen.staining.devices import Device, cpu_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari_fluorgen.models import Model
 
@@ -19,24 +26,48 @@ if TYPE_CHECKING:
 _SHARE_OF_CONVOLUTION = 0.9
 _CORE_SECONDS_PER_FEATURE = {"float32": 4e-8, "bfloat16": 1.6e-8, "float16": 1.6e-8}
 _GPU_SECONDS_PER_FEATURE = 5e-11
+# Where nothing was measured yet: to open a model, and around the networks.
+_SETUP_SECONDS = {"cpu": 3.0, "cuda": 8.0, "mps": 5.0}
+_AROUND_SECONDS = {"held": 9e-7, "streamed": 1.4e-6}
 
 _FEWEST_PIXELS = 200_000
-_seconds_per_pixel: dict[tuple[str, str, str], float] = {}
+_FILE = "pace.json"
+_MOST_ENTRIES = 200
+
+_measured: dict[str, float] = {}
+_opened: set[tuple[str, tuple[int, int]]] = set()
 _flops_per_second: dict[tuple[str, str], float] = {}
+_read_from: list[Path | None] = []
 _lock = threading.Lock()
 
 
 def record_rate(model: Model, device: Device, precision: str, pixels: int, seconds: float) -> None:
-    """Remember how long a run took, where it was long enough to tell."""
+    """Remember how long the networks took, where they ran long enough to tell."""
     if pixels >= _FEWEST_PIXELS and seconds > 0:
-        with _lock:
-            _seconds_per_pixel[model.digest, device.name, precision] = seconds / pixels
+        _record(f"networks {_key(model, device, precision)}", seconds / pixels)
+
+
+def record_setup(
+    model: Model, device: Device, precision: str, tile_shape: tuple[int, int], seconds: float
+) -> None:
+    """Remember how long a model took to open, unless it was open already."""
+    key = _key(model, device, precision)
+    with _lock:
+        warm = (key, tile_shape) in _opened
+        _opened.add((key, tile_shape))
+    if not warm:
+        _record(f"setup {key}", seconds)
+
+
+def record_around(model: Model, pixels: int, seconds: float, *, held: bool) -> None:
+    """Remember how long all but the networks took, where the field was large enough to tell."""
+    if pixels >= _FEWEST_PIXELS and seconds > 0:
+        _record(f"{_way(held)} {model.digest[:16]} on {cpu_threads()} threads", seconds / pixels)
 
 
 def seconds_per_pixel(model: Model, device: Device, precision: str) -> float:
     """Seconds that the networks of a model take for one pixel on a device."""
-    with _lock:
-        known = _seconds_per_pixel.get((model.digest, device.name, precision))
+    known = _known(f"networks {_key(model, device, precision)}")
     if known is not None:
         return known
     rate = convolution_rate(device, precision) * _SHARE_OF_CONVOLUTION
@@ -47,6 +78,24 @@ def seconds_per_pixel(model: Model, device: Device, precision: str) -> float:
     )
     traffic = features_per_pixel(model.spec) * moving
     return model_flops_per_pixel(model.spec) / rate + traffic
+
+
+def setup_seconds(
+    model: Model, device: Device, precision: str, tile_shape: tuple[int, int]
+) -> float:
+    """Seconds until the first tile can run; 0 where this process has the model open."""
+    key = _key(model, device, precision)
+    with _lock:
+        if (key, tile_shape) in _opened:
+            return 0.0
+    known = _known(f"setup {key}")
+    return _SETUP_SECONDS[device.name] if known is None else known
+
+
+def around_seconds_per_pixel(model: Model, *, held: bool) -> float:
+    """Seconds for one pixel of a field in all but the networks."""
+    known = _known(f"{_way(held)} {model.digest[:16]} on {cpu_threads()} threads")
+    return _AROUND_SECONDS[_way(held)] if known is None else known
 
 
 def convolution_rate(device: Device, precision: str) -> float:
@@ -76,3 +125,62 @@ def _convolution(device: Device, precision: str) -> tuple[Callable[[], object], 
     from napari_fluorgen.staining.backends import pytorch
 
     return pytorch.sample_convolution(device, precision)
+
+
+def _key(model: Model, device: Device, precision: str) -> str:
+    threads = f" on {cpu_threads()} threads" if device.name == "cpu" else ""
+    return f"{model.digest[:16]} {device.label} {precision}{threads}"
+
+
+def _way(held: bool) -> str:
+    return "held" if held else "streamed"
+
+
+def _known(key: str) -> float | None:
+    with _lock:
+        _read_file()
+        return _measured.get(key)
+
+
+def _record(key: str, value: float) -> None:
+    from napari_fluorgen.errors import OutputError
+    from napari_fluorgen.io.atomic import atomic_path
+
+    with _lock:
+        _read_file()
+        _measured.pop(key, None)
+        _measured[key] = value
+        for oldest in list(_measured)[:-_MOST_ENTRIES]:
+            del _measured[oldest]
+        path = _path()
+        if path is None:
+            return
+        try:
+            with atomic_path(path, overwrite=True) as temporary:
+                temporary.write_text(json.dumps(_measured, indent=1), encoding="utf-8")
+        except OutputError:
+            return  # a full disk must not stop the run over its pace
+
+
+def _read_file() -> None:
+    """Take over what earlier programs measured, once for each cache folder."""
+    path = _path()
+    if _read_from == [path]:
+        return
+    _read_from[:] = [path]
+    if path is None:
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        values = {str(key): float(value) for key, value in found.items() if float(value) > 0}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return
+    _measured.update({key: value for key, value in values.items() if key not in _measured})
+
+
+def _path() -> Path | None:
+    try:
+        from platformdirs import user_cache_path
+    except ImportError:
+        return None
+    return user_cache_path("napari-fluorgen", appauthor=False) / _FILE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def stain_field(
     from napari_fluorgen.segmentation import segment_nuclei
     from napari_fluorgen.staining import stain_arrays
 
-    started = timestamp()
+    started, began = timestamp(), time.perf_counter()
     if model is None:
         model = load_model(request.model)
     raw = yield from stain_arrays(
@@ -115,8 +116,19 @@ def stain_field(
         verdict=judgement.verdict,
         widths=widths,
     )
+    remember_pace(model, raw, field.shape, time.perf_counter() - began, held=True)
     yield FieldDone(field)
     return field
+
+
+def remember_pace(
+    model: Model, raw: RawResult, shape: tuple[int, int], seconds: float, *, held: bool
+) -> None:
+    """Keep what a run took around the networks, for the next estimate."""
+    from napari_fluorgen.staining.rates import record_around
+
+    around = seconds - raw.seconds - raw.setup_seconds
+    record_around(model, shape[0] * shape[1], around, held=held)
 
 
 def stain(

@@ -8,6 +8,7 @@ place, with the journal of its tiles: `resume` goes on there.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 from napari_fluorgen.errors import Cancelled
 from napari_fluorgen.stack import STAINS, BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import FieldDone, Stage
-from napari_fluorgen.workflow.field import StopCheck, given_pixel_size, run_record
+from napari_fluorgen.workflow.field import (
+    StopCheck,
+    given_pixel_size,
+    remember_pace,
+    run_record,
+)
 from napari_fluorgen.workflow.judging import conclude
 from napari_fluorgen.workflow.provenance import describe_input, timestamp, versions
 from napari_fluorgen.workflow.request import StainRequest
@@ -84,7 +90,7 @@ def stream_field(
     from napari_fluorgen.staining import stain_arrays
     from napari_fluorgen.staining.journal import Journal
 
-    started = timestamp()
+    started, began = timestamp(), time.perf_counter()
     work = unfinished_folder(Path(folder), stack)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
@@ -136,6 +142,8 @@ def stream_field(
     )
     shutil.rmtree(work, ignore_errors=True)
     field = replace(field, **_arrays(files[0]))
+    if not resume:
+        remember_pace(model, raw, stack.shape[1:], time.perf_counter() - began, held=False)
     yield FieldDone(field)
     return field, files
 
