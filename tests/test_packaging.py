@@ -75,6 +75,7 @@ def test_wheel_contains_source_manifest_models_and_samples(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     assert "napari_fluorgen/napari.yaml" in packed
     assert "napari_fluorgen/py.typed" in packed
+    assert "napari_fluorgen/cellprofiler_plugin/virtualstain_example.cppipe" in packed
     for module in SOURCE.rglob("*.py"):
         assert f"napari_fluorgen/{module.relative_to(SOURCE).as_posix()}" in packed
     models = names_below(SOURCE / "models" / "packages", "napari_fluorgen/models/packages/")

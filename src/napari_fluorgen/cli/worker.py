@@ -26,11 +26,19 @@ def worker() -> None:
         _end_with_parent(folder)
         with _answers() as answers:
             requests = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
-            Worker(folder).serve(requests, lambda line: answers.write(line.encode("ascii") + b"\n"))
+
+            def answer(line: str) -> None:
+                answers.write(line.encode("ascii") + b"\n")
+                answers.flush()
+
+            Worker(folder).serve(requests, answer)
     except BrokenPipeError:
         pass  # whoever asked is gone
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    # CellProfiler waits for the end: taking the engine down in order can take seconds
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def _answers() -> Iterator[BinaryIO]:
     """Yield the pipe of the answers, out of reach of libraries that print."""
     own = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with os.fdopen(own, "wb", buffering=0) as stream:
+    with os.fdopen(own, "wb") as stream:
         yield stream
 
 

@@ -69,7 +69,7 @@ class Worker:
             "stain": self._stain,
         }
 
-    def serve(self, lines: Iterable[str], answer: Callable[[str], object]) -> None:
+    def serve(self, lines: Iterable[str], answer: Callable[[str], None]) -> None:
         """Answer each line until there is none; no request ends the worker."""
         for line in lines:
             if line.strip():
