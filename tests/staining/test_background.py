@@ -51,3 +51,41 @@ def test_bad_planes_are_named(value, word):
     stack[1] = value
     with pytest.raises(InputError, match=f"Plane 2.*{word}"):
         estimate_background(stack, 1.0)
+
+
+class Reads:
+    """A stack that notes how much is read at once."""
+
+    def __init__(self, data):
+        self.data, self.shape, self.dtype, self.most = data, data.shape, data.dtype, 0
+
+    def __getitem__(self, key):
+        part = self.data[key]
+        self.most = max(self.most, part.size)
+        return part
+
+
+def test_no_more_is_read_at_once_than_a_few_chunks():
+    rng = np.random.default_rng(1)
+    data = rng.integers(900, 1100, (2, 2100, 9000), dtype=np.uint16)
+    reads = Reads(data)
+    background = estimate_background(reads, 0.325)
+    assert reads.most <= 1024 * 4096
+    # Wider than 512 blocks: the map is coarser, and still that of an even field.
+    assert background.block == 32
+    assert max(background.coarse.shape) <= 512
+    np.testing.assert_allclose(background.at(slice(0, 50), slice(8900, 9000)), 1, atol=0.01)
+
+
+def test_rectangles_give_what_the_whole_gives():
+    rng = np.random.default_rng(2)
+    data = rng.integers(0, 60000, (2, 1500, 5000), dtype=np.uint16)
+    found = estimate_background(data, 0.325)
+    means = data.reshape(2, 1500, 5000)[:, :1488, :4992].astype(np.float64)
+    means = means.reshape(2, 93, 16, 312, 16).mean(axis=(2, 4))
+    levels = found.gains.astype(np.float64)
+    np.testing.assert_allclose(levels, data.mean(axis=(1, 2)), rtol=2e-3)
+    relative = (means / levels[:, None, None]).mean(axis=0)
+    assert abs(float(found.coarse.mean()) - 1) < 1e-3
+    assert found.coarse.shape == (94, 313)
+    assert abs(relative.mean() - 1) < 1e-2

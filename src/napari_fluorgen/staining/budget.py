@@ -25,7 +25,7 @@ _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
 # Bytes of working memory a feature and pixel, measured on the reference's networks.
 _FEATURE_BYTES = {"float32": 7.0, "bfloat16": 4.0, "float16": 8.0}
 # Beyond this a tile is so large against its overlap that larger ones save nothing.
-_LARGEST_TILE_PX = 6_000_000
+_LARGEST_TILE_PX = 4_400_000
 # Results on their way to disk: chunks of the store, p-values and nuclei of one window.
 _STREAM_BYTES = 450_000_000
 

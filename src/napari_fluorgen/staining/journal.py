@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,10 @@ class Journal:
 
     def waiting(self, number: int) -> dict[str, NDArray[np.float32]]:
         """What was recorded with a tile."""
-        with np.load(self._path(number), allow_pickle=False) as held:
+        with (
+            self._path(number).open("rb") as file,
+            np.load(file, allow_pickle=False) as held,
+        ):
             return dict(held)
 
     def _finished(self) -> int:
@@ -104,7 +108,7 @@ class Journal:
         try:
             for number in needed:
                 self.waiting(number)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return 0
         return done
 

@@ -14,8 +14,8 @@ and untiled results agree to rounding.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,17 +202,18 @@ def cheapest_tile(
     """
     smallest = smallest_tile(overlap, divisor)
     best, fewest = (smallest, smallest), None
-    for count in range(1, 65):
+    for number in itertools.count(1):
         rows = _spans(
-            round_up(shape[0], divisor), -(-shape[0] // count) + 2 * overlap, overlap, divisor
+            round_up(shape[0], divisor), -(-shape[0] // number) + 2 * overlap, overlap, divisor
         )
         height = rows[0].stop - rows[0].start
         width = area // height // divisor * divisor
-        if width < min(smallest, shape[1]):
-            continue
-        plan = plan_tiles(shape, (height, width), overlap, divisor)
-        if fewest is None or plan.computed_pixels < fewest:
-            best, fewest = plan.tile_shape, plan.computed_pixels
+        if width >= min(smallest, shape[1]):
+            columns = _spans(round_up(shape[1], divisor), width, overlap, divisor)
+            width = columns[0].stop - columns[0].start
+            computed = len(rows) * len(columns) * height * width
+            if fewest is None or computed < fewest:
+                best, fewest = (height, width), computed
         if height <= smallest:
             break
     return best
@@ -234,14 +235,14 @@ def _spans(length: int, side: int, overlap: int, divisor: int) -> list[Span]:
     # divisor, which costs up to one divisor of the shared pixels: it is added to the side.
     side = min(largest, round_up(-(-(length + (count - 1) * shared) // count), divisor))
     starts = _starts(length, side, count, divisor)
-    while any(after - before > side - shared for before, after in pairwise(starts)):
+    while any(after - before > side - shared for before, after in itertools.pairwise(starts)):
         if side + divisor > largest:
             count += 1
             side = largest
         else:
             side += divisor
         starts = _starts(length, side, count, divisor)
-    middles = [(after + before + side) // 2 for before, after in pairwise(starts)]
+    middles = [(after + before + side) // 2 for before, after in itertools.pairwise(starts)]
     half = RAMP_PX // 2
     spans = []
     for index, start in enumerate(starts):
