@@ -235,3 +235,15 @@ def test_help_and_version_load_nothing_heavy() -> None:
 )
 def test_every_command_has_help(command, fluorgen) -> None:
     assert fluorgen(command, "--help").code == 0
+
+
+def test_measure_refuses_unknown_features_and_those_of_the_other_engine(
+    fluorgen, stained, tmp_path
+) -> None:
+    unknown = fluorgen("measure", stained, "-o", tmp_path / "t", "--features", "colour")
+    assert unknown.code == 1
+    assert "'colour' are unknown: choose from basic, all" in unknown.err
+    assert not (tmp_path / "t").exists() or not list((tmp_path / "t").iterdir())
+    command = ("measure", stained, "-o", tmp_path / "t", "--engine", "cellprofiler")
+    assert fluorgen(*command, "--features", "all").code == 2
+    assert fluorgen(*command, "--trusted-only").code == 2

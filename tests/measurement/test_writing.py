@@ -25,6 +25,7 @@ def test_fields_are_numbered_and_values_come_back_exactly(drawn_field, tmp_path)
         "Cells.csv",
         "Cytoplasm.csv",
         "LipidDroplets.csv",
+        "SingleCells.csv",
     ]
     rows = _rows(paths[1])
     assert [row["ImageNumber"] for row in rows] == ["1"] * 5 + ["2"] * 5

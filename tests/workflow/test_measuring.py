@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,15 @@ def test_folder_without_results_is_one_sentence(tmp_path) -> None:
         list_stained(tmp_path)
     with pytest.raises(InputError, match="not a folder"):
         list_stained(tmp_path / "missing")
+
+
+def test_features_and_a_database_may_be_asked_for(stained, tmp_path) -> None:
+    summary = measure_folder(
+        stained, tmp_path / "tables", features="granularity", certain_only=False, database=True
+    )
+    assert tmp_path / "tables" / "fluorgen.db" in summary.files
+    [image, *_] = read_csv(tmp_path / "tables" / "Image.csv")
+    assert "Granularity_16_Bodipy" in image
+    assert (Path(image["PathName_Hoechst"]) / image["FileName_Hoechst"]).is_file()
+    text = (tmp_path / "tables" / "fluorgen_Nuclei.properties").read_text()
+    assert "image_names = Hoechst,Bodipy,CellTrackerRed\n" in text

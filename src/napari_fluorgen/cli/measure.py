@@ -45,6 +45,24 @@ def measure(
             help="CellProfiler programs at a time, 1 GB each; default: half the cores, up to 4.",
         ),
     ] = None,
+    features: Annotated[
+        str,
+        typer.Option(
+            "--features",
+            help="basic (shape, intensity, location, relations), all, or some of texture, "
+            "granularity, radial, zernike, colocalization, neighbors with commas "
+            "(extra: measure).",
+        ),
+    ] = "basic",
+    trusted_only: Annotated[
+        bool, typer.Option("--trusted-only", help="Leave out nuclei that are not accepted.")
+    ] = False,
+    certain_only: Annotated[
+        bool, typer.Option("--certain-only", help="Leave out pixels that are not certain.")
+    ] = False,
+    database: Annotated[
+        bool, typer.Option("--database", help="Also SQLite for CellProfiler Analyst.")
+    ] = False,
     overwrite: options.Overwrite = False,
     json: output.JsonFlag = False,
 ) -> None:
@@ -56,6 +74,13 @@ def measure(
     if engine == "builtin" and (cellprofiler or pipeline or processes):
         raise typer.BadParameter(
             "--cellprofiler, --pipeline and --processes go with --engine cellprofiler."
+        )
+    if engine == "cellprofiler" and (
+        features != "basic" or trusted_only or certain_only or database
+    ):
+        raise typer.BadParameter(
+            "--features, --trusted-only, --certain-only and --database go with --engine builtin; "
+            "CellProfiler measures what its pipeline says."
         )
     more: dict[str, Any] = {}
     with run_progress() as progress, stop_on_interrupt() as should_stop:
@@ -74,7 +99,15 @@ def measure(
             }
         else:
             summary = measure_folder(
-                folder, tables, overwrite=overwrite, progress=progress, should_stop=should_stop
+                folder,
+                tables,
+                overwrite=overwrite,
+                features=features,
+                trusted_only=trusted_only,
+                certain_only=certain_only,
+                database=database,
+                progress=progress,
+                should_stop=should_stop,
             )
             fields, objects, files = summary.fields, summary.objects, summary.files
     if json:

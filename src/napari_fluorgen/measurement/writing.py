@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.measurement.database import DATABASE, properties_text, write_database
 from napari_fluorgen.measurement.field import FieldMeasurements
 from napari_fluorgen.measurement.names import Columns
+from napari_fluorgen.measurement.single_cells import TABLE, merge_cells
 
 
 class CsvTable:
@@ -58,8 +60,13 @@ def write_tables(
     measurements: FieldMeasurements | Iterable[FieldMeasurements],
     folder: str | Path,
     overwrite: bool = False,
+    *,
+    database: bool = False,
 ) -> list[Path]:
     """Write ``Image.csv``, ``Nuclei.csv``, ``Cells.csv``, ``Cytoplasm.csv``, ``LipidDroplets.csv``.
+
+    Where nuclei, cells and cytoplasm were measured, ``SingleCells.csv`` has a row a cell, as
+    pycytominer reads it.
 
     Parameters
     ----------
@@ -70,6 +77,9 @@ def write_tables(
         Made where it does not exist.
     overwrite : bool
         Whether existing tables may be replaced.
+    database : bool
+        Whether to write ``fluorgen.db`` and a ``.properties`` file for each kind of object, for
+        CellProfiler Analyst.
 
     Returns
     -------
@@ -85,13 +95,30 @@ def write_tables(
     if isinstance(measurements, FieldMeasurements):
         measurements = (measurements,)
     open_tables: dict[str, CsvTable] = {}
+    more: list[Path] = []
     with ExitStack() as stack:
+
+        def place(file: str) -> Path:
+            return stack.enter_context(atomic_path(folder / file, overwrite))
+
         for number, measured in enumerate(measurements, 1):
-            for name, table in measured.tables.items():
+            tables = dict(measured.tables)
+            merged = merge_cells(measured)
+            if merged is not None:
+                tables[TABLE] = merged
+            for name, table in tables.items():
                 if name not in open_tables:
-                    path = atomic_path(folder / f"{name}.csv", overwrite)
-                    open_tables[name] = CsvTable(stack.enter_context(path))
+                    open_tables[name] = CsvTable(place(f"{name}.csv"))
+                key = "Metadata_ImageNumber" if name == TABLE else "ImageNumber"
                 rows = next(iter(table.values())).size
-                numbered = {**table, "ImageNumber": np.full(rows, number)}
-                open_tables[name].append(numbered)
-    return [folder / f"{name}.csv" for name in open_tables]
+                open_tables[name].append({**table, key: np.full(rows, number)})
+        if database and open_tables:
+            kinds = {name: table.path for name, table in open_tables.items() if name != TABLE}
+            write_database(kinds, place(DATABASE))
+            more.append(folder / DATABASE)
+            for name in kinds:
+                if name != "Image":
+                    more.append(folder / f"fluorgen_{name}.properties")
+                    text = properties_text(name, open_tables["Image"].columns)
+                    place(more[-1].name).write_text(text, encoding="utf-8")
+    return [folder / f"{name}.csv" for name in open_tables] + more

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_fluorgen.errors import Cancelled, InputError
 from napari_fluorgen.stack import StainedField
@@ -88,6 +91,10 @@ def measure_folder(
     output: str | Path,
     *,
     overwrite: bool = False,
+    features: str | Iterable[str] = "basic",
+    trusted_only: bool = False,
+    certain_only: bool = False,
+    database: bool = False,
     progress: Progress | None = None,
     should_stop: StopCheck | None = None,
 ) -> MeasureSummary:
@@ -101,6 +108,10 @@ def measure_folder(
         Folder of the CSV files.
     overwrite : bool
         Whether existing tables may be replaced.
+    features, trusted_only, certain_only
+        As for `measure_field`.
+    database : bool
+        As for `write_tables`.
     progress : callable, optional
         Called with a `FieldStarted` for each field.
     should_stop : callable, optional
@@ -113,19 +124,38 @@ def measure_folder(
     """
     from napari_fluorgen.measurement import measure_field, write_tables
 
+    folder = Path(folder)
     names: list[str] = []
     objects: dict[str, int] = {}
 
     def measured() -> Iterator[Any]:
         for field in stained_fields(folder, progress=progress, should_stop=should_stop):
-            measurements = measure_field(field)
+            measurements = measure_field(
+                field, features=features, trusted_only=trusted_only, certain_only=certain_only
+            )
+            measurements.tables["Image"].update(_image_files(folder, field.identity.name))
             names.append(field.identity.name)
             for name, labels in measurements.labels.items():
                 objects[name] = objects.get(name, 0) + int(labels.max(initial=0))
             yield measurements
 
-    files = write_tables(measured(), output, overwrite=overwrite)
+    files = write_tables(measured(), output, overwrite=overwrite, database=database)
     return MeasureSummary(tuple(files), tuple(names), objects)
+
+
+def _image_files(folder: Path, name: str) -> dict[str, NDArray[np.str_]]:
+    """Return where the stains of a field lie, as CellProfiler's table of images tells it."""
+    from napari_fluorgen.io import results
+    from napari_fluorgen.measurement.names import IMAGE_NAMES
+
+    columns: dict[str, NDArray[np.str_]] = {}
+    files = results.read_run(folder)[name].get(results.RESULT, {}).get("files", {})
+    for stain, image in IMAGE_NAMES.items():
+        if stain in files:  # OME-Zarr has no file that CellProfiler Analyst shows
+            file = (folder / files[stain]).resolve()
+            columns[f"FileName_{image}"] = np.array([file.name])
+            columns[f"PathName_{image}"] = np.array([str(file.parent)])
+    return columns
 
 
 def export_folder(
