@@ -61,6 +61,7 @@ def test_parts_are_joined_in_order(stand_in, folder, tmp_path, processes):
         "Image.csv",
         "LipidDroplets.csv",
         "Nuclei.csv",
+        "SingleCells.csv",
         "cellprofiler.log",
         "cellprofiler_masks",
     ]
@@ -89,6 +90,21 @@ def test_confidence_of_the_nuclei_comes_along(stand_in, folder, tmp_path):
     assert any("onfidence" in name for name in names)
     for ours, theirs in zip(exported, rows(result.tables["Nuclei"]), strict=True):
         assert {name: theirs[name] for name in names} == {name: ours[name] for name in names}
+
+
+def test_single_cells_are_put_side_by_side(stand_in, folder, tmp_path):
+    result = run_cellprofiler(folder, tmp_path / "out", processes=2)
+    cells = rows(result.tables["SingleCells"])
+    assert [(row["Metadata_ImageNumber"], row["Metadata_ObjectNumber"]) for row in cells] == [
+        (row["ImageNumber"], row["ObjectNumber"]) for row in rows(result.tables["Nuclei"])
+    ]
+    assert [row["Metadata_Label"] for row in cells] == ["1", "5", "10", "1", "1"]
+    assert cells[3]["Metadata_Plate"] == "plate_00123"
+    for name in ("Nuclei", "Cells", "Cytoplasm"):
+        table = rows(result.tables[name])
+        assert [row[f"{name}_AreaShape_Area"] for row in cells] == [
+            row["AreaShape_Area"] for row in table
+        ]
 
 
 def test_masks_are_named_by_field(stand_in, folder, tmp_path):

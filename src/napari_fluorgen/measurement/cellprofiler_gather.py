@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.measurement.field import FieldMeasurements
 from napari_fluorgen.measurement.names import IMAGE_NAMES, Columns
+from napari_fluorgen.measurement.single_cells import COMPARTMENTS, TABLE, merge_cells
 from napari_fluorgen.measurement.writing import CsvTable
+from napari_fluorgen.stack import FieldIdentity
 
 MASKS = "cellprofiler_masks"
 """Folder of the objects that CellProfiler found."""
@@ -68,7 +71,48 @@ def gather_tables(
             tables[name] = path
             if "ObjectNumber" in joined.columns:
                 objects[name] = rows
+        cells: CsvTable | None = None
+        for table in (table for place in places for table in _single_cells(place, nuclei)):
+            if cells is None:
+                tables[TABLE] = output / f"{TABLE}.csv"
+                cells = CsvTable(stack.enter_context(atomic_path(tables[TABLE], overwrite)))
+            cells.append(table)
     return tables, objects
+
+
+def _single_cells(place: Path, nuclei: Path) -> Iterator[Columns]:
+    """Yield a table for each image with a row a cell, as the built-in engine writes it."""
+    paths = {name: place / f"{name}.csv" for name in COMPARTMENTS}
+    if not all(path.is_file() for path in paths.values()):
+        return
+    tables = {name: read_columns(path) for name, path in paths.items()}
+    if not all(key in table for table in tables.values() for key in _NUMBERS):
+        return
+    known = _exported(nuclei, set(tables["Nuclei"]["ImageNumber"]))
+    tables["Nuclei"] |= _confidence(tables["Nuclei"], nuclei)
+    for image in dict.fromkeys(tables["Nuclei"]["ImageNumber"].tolist()):
+        rows = {name: table["ImageNumber"] == image for name, table in tables.items()}
+        one = {
+            name: {key: values[rows[name]] for key, values in table.items()}
+            for name, table in tables.items()
+        }
+        keys = [(image, number) for number in one["Nuclei"]["ObjectNumber"]]
+        if not all(key in known for key in keys):
+            return
+        labels = np.array([known[key]["Label"] for key in keys], np.uint32)
+        merged = merge_cells(FieldMeasurements(FieldIdentity(image), one, {}, labels))
+        if merged is not None:
+            yield merged
+
+
+def _exported(path: Path, images: Container[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Read what was exported of the nuclei of some images, by image and number."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return {
+            (row["ImageNumber"], row["ObjectNumber"]): row
+            for row in csv.DictReader(stream)
+            if row["ImageNumber"] in images
+        }
 
 
 def read_columns(path: Path) -> Columns:
@@ -104,22 +148,17 @@ def _confidence(columns: Columns, path: Path) -> Columns:
     """Return what is known about the nuclei beyond CellProfiler's columns, row by row."""
     if not all(name in columns for name in _NUMBERS):
         return {}
-    keys = list(zip(*(columns[name] for name in _NUMBERS), strict=True))
-    images = set(columns["ImageNumber"])
-    with path.open(newline="", encoding="utf-8") as stream:
-        lines = csv.DictReader(stream)
-        names = [
-            name
-            for name in lines.fieldnames or ()
-            if name not in columns and name != "Label" and not name.startswith("Metadata_")
-        ]
-        known = {
-            (row["ImageNumber"], row["ObjectNumber"]): row
-            for row in lines
-            if row["ImageNumber"] in images
-        }
+    keys = list(zip(*(columns[name].tolist() for name in _NUMBERS), strict=True))
+    known = _exported(path, set(columns["ImageNumber"]))
     if any(key not in known for key in keys):
         return {}  # a pipeline of one's own may number its nuclei in another way
+    with path.open(newline="", encoding="utf-8") as stream:
+        header = next(csv.reader(stream))
+    names = [
+        name
+        for name in header
+        if name not in columns and name != "Label" and not name.startswith("Metadata_")
+    ]
     return {name: np.array([known[key][name] for key in keys], str) for name in names}
 
 

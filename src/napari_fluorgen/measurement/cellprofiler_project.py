@@ -26,6 +26,7 @@ from napari_fluorgen.measurement.cppipe import insert_before_last, save_masks
 from napari_fluorgen.measurement.export import LOAD_DATA, OBJECT_TABLE, PIPELINE
 from napari_fluorgen.measurement.feature_run import read_pipeline
 from napari_fluorgen.measurement.names import IMAGE_NAMES, OBJECT_NAMES
+from napari_fluorgen.measurement.single_cells import TABLE
 
 Row = dict[str, str]
 
@@ -197,7 +198,7 @@ def check_outputs(output: Path, overwrite: bool) -> None:
     OutputError
         A table of an earlier run is there, and `overwrite` is false.
     """
-    for name in (*(f"{name}.csv" for name in ("Image", *OBJECT_NAMES.values())), MASKS):
+    for name in (*(f"{name}.csv" for name in ("Image", *OBJECT_NAMES.values(), TABLE)), MASKS):
         check_replaceable(output / name, overwrite)
 
 
