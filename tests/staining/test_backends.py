@@ -74,6 +74,26 @@ def test_an_unwritable_cache_is_done_without(model, monkeypatch, tmp_path):
         openvino_cpu.cache_folder.cache_clear()
 
 
+def test_half_precision_keeps_statistics_and_outputs_in_float32(model):
+    import torch
+
+    tensor, expected = model.test_tensors()
+    backend = PyTorchBackend(model, resolve_device("cpu"), "bfloat16")
+    kinds = {}
+    for module in backend._network.modules():
+        for tensor_of in module.parameters(recurse=False):
+            kinds.setdefault(type(module), set()).add(tensor_of.dtype)
+    assert kinds[torch.nn.Conv2d] == {torch.bfloat16}
+    assert kinds[torch.nn.BatchNorm2d] == {torch.float32}
+    maps = backend.predict(tensor)
+    for name, array in expected.items():
+        assert maps[name].dtype == np.float32
+        assert np.abs(maps[name] - array[:, 0]).mean() < 5e-3
+    # The model's own networks stay as they were.
+    weights = next(model.network("lipids").parameters())
+    assert weights.dtype == torch.float32
+
+
 def test_a_package_without_onnx_is_traced(model, tmp_path):
     folder = tmp_path / "tiny"
     shutil.copytree(model.path, folder)
@@ -116,7 +136,10 @@ def test_cuda_meets_the_test_tensors(model):
     tensor, expected = model.test_tensors()
     for precision, limit in (("float32", 1e-4), ("float16", 2e-2)):
         backend = PyTorchBackend(model, resolve_device("cuda"), precision)
-        maps = backend.predict(tensor)
-        for name, array in expected.items():
-            assert np.abs(maps[name] - array[:, 0]).mean() < limit
+        backend.prepare(tensor.shape[2:])  # recorded, and the same again without
+        for shape in (tensor.shape, (2, *tensor.shape[1:])):
+            maps = backend.predict(np.broadcast_to(tensor, shape))
+            for name, array in expected.items():
+                assert np.abs(maps[name][0] - array[0, 0]).mean() < limit
         backend.close()
+        assert torch.cuda.memory_allocated() < 32 * 2**20

@@ -77,3 +77,21 @@ def test_openvino_neither_reports_home_nor_needs_torch():
         "assert 'torch' not in sys.modules and 'openvino_telemetry' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_torch_is_not_loaded_where_no_gpu_can_be():
+    code = (
+        "import sys; from napari_fluorgen.staining import devices\n"
+        "seen = devices._gpu_in_sight(); devices.available_devices()\n"
+        "assert ('torch' in sys.modules) == seen"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_driver_is_seen(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    monkeypatch.delitem(devices.sys.modules, "torch", raising=False)
+    monkeypatch.setattr(devices, "_GPU_SIGNS", (str(tmp_path / "none"),))
+    assert not devices._gpu_in_sight()
+    monkeypatch.setattr(devices, "_GPU_SIGNS", (str(tmp_path / "none"), str(tmp_path)))
+    assert devices._gpu_in_sight()

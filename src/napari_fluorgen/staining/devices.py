@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -145,7 +146,20 @@ def _cpu() -> Device:
     return Device("cpu", label, available_memory(), precisions)
 
 
+# What drivers of NVIDIA (also on boards and below Windows) and AMD leave on Linux.
+_GPU_SIGNS = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+
+
+def _gpu_in_sight() -> bool:
+    """Whether torch could find a GPU: importing it for nothing takes a second of the first run."""
+    if "torch" in sys.modules or sys.platform != "linux":
+        return True
+    return any(Path(sign).exists() for sign in _GPU_SIGNS)
+
+
 def _torch() -> Any:
+    if not _gpu_in_sight():
+        return None
     try:
         import torch
     except (ImportError, OSError):

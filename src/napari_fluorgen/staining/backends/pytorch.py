@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from napari_fluorgen.models import Model
 
 
+_log = logging.getLogger(__name__)
+
+
 class PyTorchBackend:
     """Backend on a torch device.
 
@@ -27,7 +31,8 @@ class PyTorchBackend:
     device : Device
         Where to run.
     precision : str
-        ``"float32"``, or a half precision that is used through autocast.
+        ``"float32"``, or a half precision: the convolutions and what lies between them are then in
+        half precision, the statistics of batch norms and the last step to [0, 1] in float32.
     """
 
     name = "pytorch"
@@ -37,47 +42,66 @@ class PyTorchBackend:
 
         self._torch = torch
         self._device = torch.device(device.name)
-        self._precision = precision
+        self._type = getattr(torch, precision)
         self._names = model.spec.output_names
+        self._planes = model.spec.planes
         self._network: Any = None
+        self._recorded: RecordedNetwork | None = None
+        self._label = device.label
         try:
             # The model keeps its networks on the CPU for others.
-            network = copy.deepcopy(model.combined()).eval()
+            network = in_precision(copy.deepcopy(model.combined()).eval(), self._type)
             network = network.to(self._device)
-            self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._network = network.to(memory_format=torch.channels_last)
         except RuntimeError as error:
             raise _translated(error, device.label) from error
-        self._label = device.label
 
     def prepare(self, tile_shape: tuple[int, int]) -> None:
-        """Nothing to do: PyTorch runs any shape."""
+        """Record the networks' kernels on CUDA, where starting them one by one costs time."""
+        if self._device.type != "cuda":
+            return
+        shape = (1, self._planes, *tile_shape)
+        if self._recorded is not None and self._recorded.shape == shape:
+            return
+        self._recorded = None
+        try:
+            with self._torch.inference_mode(), self._settings():
+                self._recorded = RecordedNetwork(self._run, shape, self._device)
+        except RuntimeError as error:
+            reason = _translated(error, self._label)
+            self._empty_cache()
+            if isinstance(reason, MemoryError):
+                raise reason from None
+            _log.info("The networks are not recorded: %s", error)
 
     def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return the maps of each tile of the batch; see `Backend.predict`."""
         torch = self._torch
         try:
-            with torch.inference_mode(), self._settings(), self._autocast():
-                planes = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
-                outputs = self._network(planes.contiguous(memory_format=torch.channels_last))
-                return {
-                    name: output[:, 0].float().cpu().numpy()
-                    for name, output in zip(self._names, outputs, strict=True)
-                }
+            with torch.inference_mode(), self._settings():
+                recorded = self._recorded
+                if recorded is not None and recorded.shape == batch.shape:
+                    maps = recorded(batch)
+                else:
+                    maps = self._run(torch.from_numpy(np.ascontiguousarray(batch))).cpu().numpy()
+                return {name: maps[index] for index, name in enumerate(self._names)}
         except RuntimeError as error:
             translated = _translated(error, self._label)
         # Outside of the handler, or its traceback would hold the tensors that have to go.
+        self._recorded = None
         self._empty_cache()
         raise translated
 
     def close(self) -> None:
         """Free the networks' memory on the device."""
-        self._network = None
+        self._network = self._recorded = None
         self._empty_cache()
 
-    def _autocast(self) -> Any:
-        if self._precision == "float32":
-            return contextlib.nullcontext()
-        return self._torch.autocast(self._device.type, getattr(self._torch, self._precision))
+    def _run(self, planes: Any) -> Any:
+        """Maps (outputs, B, Y, X) in float32 on the device, of planes anywhere."""
+        planes = planes.to(self._device, self._type)
+        outputs = self._network(planes.contiguous(memory_format=self._torch.channels_last))
+        return self._torch.stack([output[:, 0].float() for output in outputs])
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
@@ -101,6 +125,60 @@ class PyTorchBackend:
             self._torch.cuda.empty_cache()
         elif self._device.type == "mps":
             self._torch.mps.empty_cache()
+
+
+class RecordedNetwork:
+    """A function of a CUDA tensor, recorded once for one shape and replayed.
+
+    The host's side of both transfers is pinned memory, which is as fast as the bus and lets them
+    wait in the device's queue behind one another.
+
+    Parameters
+    ----------
+    run : callable
+        From planes on the device to one tensor on it.
+    shape : tuple of int
+        Of the planes.
+    device : torch.device
+        A CUDA device.
+    """
+
+    def __init__(self, run: Callable[[Any], Any], shape: tuple[int, ...], device: Any) -> None:
+        import torch
+
+        self.shape = shape
+        self._torch = torch
+        self._sent = torch.zeros(shape, dtype=torch.float32, pin_memory=True)
+        self._planes = torch.zeros(shape, dtype=torch.float32, device=device)
+        side = torch.cuda.Stream(device)
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):  # libraries set themselves up before they are recorded
+            for _ in range(2):
+                run(self._planes)
+        torch.cuda.current_stream(device).wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._maps = run(self._planes)
+        self._received = torch.empty(self._maps.shape, dtype=torch.float32, pin_memory=True)
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run on planes of the recorded shape, in inference mode."""
+        self._sent.copy_(self._torch.from_numpy(np.ascontiguousarray(batch)))
+        self._planes.copy_(self._sent, non_blocking=True)
+        self._graph.replay()
+        self._received.copy_(self._maps, non_blocking=True)
+        self._torch.cuda.current_stream(self._planes.device).synchronize()
+        return self._received.numpy().copy()
+
+
+def in_precision(network: Any, dtype: Any) -> Any:
+    """Convert the convolutions of a network, and with them all that flows between them."""
+    import torch
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.to(dtype)
+    return network
 
 
 def sample_convolution(device: Device, precision: str) -> tuple[Callable[[], object], float]:
