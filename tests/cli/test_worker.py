@@ -76,3 +76,13 @@ def test_the_worker_ends_with_its_parent_though_stdin_stays_open():
         parent.wait()
         parent.stdout.close()
         os.close(writing)
+
+
+def test_plugin_path_prints_the_folder_alone_on_stdout(fluorgen):
+    ran = fluorgen("cellprofiler", "plugin-path")
+    folder = Path(ran.out.strip())
+    assert (folder / "virtualstain.py").is_file()
+    assert "Plugins directory" in ran.err
+    record = fluorgen("cellprofiler", "plugin-path", "--json").json
+    assert record["folder"] == str(folder)
+    assert Path(record["program"]).exists()
