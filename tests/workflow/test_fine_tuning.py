@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_fluorgen.confidence import Calibration
 from napari_fluorgen.errors import (
     Cancelled,
     ConfigError,
@@ -106,7 +107,7 @@ def test_fine_tuning_ends_in_a_calibrated_package_with_figures(request_, five, m
     tuned = load_model(result.path)
     assert result.stains  # else it learned nothing in 20 steps from random networks
     assert result.after.pearson[result.stains[0]] > result.before.pearson[result.stains[0]]
-    assert tuned.calibration is not None
+    assert set(Calibration.from_arrays(tuned.calibration).intervals) == {"lipids", "cytoplasm"}
     assert tuned.spec.training["fine_tuned_from"]["digest"] == model.digest
     assert tuned.card.startswith("Fine-tuned on real pairs, from tiny 0.1.0, trained on simulated")
     assert "| Pearson r, nuclei |" in tuned.card

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_fluorgen.confidence import calibrate
+from napari_fluorgen.confidence import (
+    INTERVAL_STAINS,
+    Calibration,
+    IntervalCalibration,
+    calibrate,
+    calibrate_intervals,
+)
 from napari_fluorgen.models import PROBABILITY, ModelSpec, install_package, save_package
 from napari_fluorgen.staining.source import mirrored
 from napari_fluorgen.training.course import StainConfig
@@ -25,6 +31,7 @@ from napari_fluorgen.workflow.fine_tuning_request import (
     FineTuneScores,
 )
 from napari_fluorgen.workflow.fine_tuning_scores import best_threshold, predict, score, segment
+from napari_fluorgen.workflow.interval_widths import unclipped
 from napari_fluorgen.workflow.provenance import timestamp, versions
 
 _TEST_SIDE = 128
@@ -177,9 +184,13 @@ def _calibration(material: Material, run: Run) -> tuple[Mapping[str, Any] | None
     network = material.networks.get("nuclei")
     held = [part for part in material.parts["calibration"] if part.labels is not None]
     if network is not None and held:
-        return calibrate(_found_nuclei(network, held, material.spec)).to_arrays(), "pairs"
+        calibration = calibrate(_found_nuclei(network, held, material.spec))
+        return calibration.with_intervals(_intervals(material)).to_arrays(), "pairs"
     if "nuclei" not in run.trained and material.start.calibration is not None:
-        return material.start.calibration, "start"
+        start = Calibration.from_arrays(material.start.calibration)
+        # The intervals of a network that has learned since then are no longer its own.
+        kept = {stain: one for stain, one in start.intervals.items() if stain not in run.trained}
+        return start.with_intervals(kept | _intervals(material)).to_arrays(), "start"
     return None, "none"
 
 
@@ -192,6 +203,25 @@ def _found_nuclei(
         predicted = predict({"nuclei": network}, part.planes, spec)[PROBABILITY]
         probability = np.clip(predicted, 0, 1)
         yield probability, part.labels, segment(probability, spec, spec.nuclei.threshold)
+
+
+def _intervals(material: Material) -> dict[str, IntervalCalibration]:
+    """Intervals of the stains that calibration parts have; none where the network is not there."""
+    spec = material.spec
+    return calibrate_intervals(
+        {
+            stain: [
+                (
+                    predict({stain: material.networks[stain]}, part.planes, spec)[stain],
+                    unclipped(part.stains[stain], spec.outputs[stain]),
+                )
+                for part in material.parts["calibration"]
+                if stain in part.stains
+            ]
+            for stain in INTERVAL_STAINS
+            if stain in material.networks
+        }
+    )
 
 
 def _losses(before: FineTuneScores, after: FineTuneScores, trained: Sequence[str]) -> list[str]:

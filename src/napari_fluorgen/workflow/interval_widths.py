@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from napari_fluorgen.confidence import Calibration
-    from napari_fluorgen.models import ModelSpec
+    from napari_fluorgen.models import ModelSpec, StainRange
 
 _COUNTS = 65535
+
+
+def unclipped(counts: ArrayLike, scale: StainRange) -> NDArray[np.float32]:
+    """Counts in the scale of the networks; what they cannot predict lies outside [0, 1]."""
+    span = np.float32(scale.maximum - scale.minimum)
+    return (np.asarray(counts, np.float32) - np.float32(scale.minimum)) / span
 
 
 def interval_widths(
@@ -52,12 +58,12 @@ def interval_widths(
             continue
         scale, counts = spec.outputs[stain], images[stain]
         span = scale.maximum - scale.minimum
-        predicted = (counts.astype(np.float32) - scale.minimum) / span
+        predicted = unclipped(counts, scale)
         low, high = interval(
             resample.resize(predicted, model_shape),
             None,
             intervals[stain],
-            limits=(-scale.minimum / span, (_COUNTS - scale.minimum) / span),
+            limits=(float(unclipped(0, scale)), float(unclipped(_COUNTS, scale))),
         )
         high -= low
         width = resample.resize(high, counts.shape)

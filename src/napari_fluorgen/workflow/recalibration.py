@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.confidence import INTERVAL_STAINS, calibrate, calibrate_intervals
 from napari_fluorgen.errors import Cancelled, InputError, ModelError
 from napari_fluorgen.io.atomic import check_replaceable
+from napari_fluorgen.workflow.interval_widths import unclipped
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model
@@ -144,9 +145,7 @@ def _predicted(
         networks = {stain: model.network(stain) for stain in ("nuclei", *known)}
         maps = predict(networks, field.planes, model.spec)
         for stain in known:
-            scale = model.spec.outputs[stain]
-            # Not clipped: true counts may lie beyond what the model can predict.
-            true = (field.stains[stain] - scale.minimum) / (scale.maximum - scale.minimum)
+            true = unclipped(field.stains[stain], model.spec.outputs[stain])
             stains[stain].append((maps[stain], true))
         probability = np.clip(maps[PROBABILITY], 0, 1)
         found = segment(probability, model.spec, model.spec.nuclei.threshold)
