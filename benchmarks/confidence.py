@@ -140,22 +140,19 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
             print(f"| {key} | {' | '.join(f'{row[name]:.3f}' for name in names)} |", flush=True)
 
 
-def show_real(fields: dict[str, Any]) -> None:
-    """Print what the warning says of real fields, and the errors there."""
-    for name, own in fields.items():
-        fires = "fires" if own["fires"] else "DOES NOT FIRE"
-        print(f"\n## {name}: the warning {fires} (p = {own['p_value']:.3f})\n\n{own['message']}")
-        show(
-            f"{name}: error before and after calibrating again",
-            {
-                level: {
-                    f"{kind} {when}": own[when][level][kind]
-                    for when in ("before", "after")
-                    for kind in ("nucleus", "background")
-                }
-                for level in own["after"]
-            },
-        )
+def show_real(name: str, own: dict[str, Any]) -> None:
+    """Print what the warning says of a real field, and the errors there."""
+    fires = "fires" if own["fires"] else "DOES NOT FIRE"
+    print(f"\n## {name}: the warning {fires} (p = {own['p_value']:.3f})\n\n{own['message']}")
+    rows = {
+        level: {
+            f"{kind} {when}": own[when][level][kind]
+            for when in ("before", "after")
+            for kind in ("nucleus", "background")
+        }
+        for level in own["after"]
+    }
+    show(f"{name}: error before and after calibrating again", rows)
 
 
 def main() -> None:
@@ -226,12 +223,15 @@ def main() -> None:
     result["maps of 5.5 Mpx"] = figures.speed(table)
     print("\nMaps of 5.5 Mpx: {seconds:.3f} s; table {kilobytes:.0f} kB".format(
         **result["maps of 5.5 Mpx"]))  # fmt: skip
+    simulated.write_json(options.output, result)
     if options.real is not None:
         from confidence_real import real_fields
 
-        result["real"] = real_fields(model, table, options.real)
-        show_real(result["real"])
-    simulated.write_json(options.output, result)
+        result["real"] = {}
+        for name, own in real_fields(model, table, options.real):
+            result["real"][name] = own
+            show_real(name, own)
+            simulated.write_json(options.output, result)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +25,28 @@ LEVELS = (0.05, 0.1, 0.2)
 
 def real_fields(
     model: fluorgen.models.Model, calibration: Calibration, data: Path
-) -> dict[str, dict[str, Any]]:
-    """Verdict on each real field, and error of each class before and after recalibration.
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the verdict on each real field, and errors before and after recalibration.
 
     The nuclei of the DNA stain are the truth. A field is cut into 4 x 4 parts; eight drawn at
     random calibrate, the other eight test, 50 times.
     """
     assert calibration.fields is not None
-    result = {}
     for name, read in real_light.FIELDS.items():
         real = read(data)
         field = fluorgen.stain(real.stack, model)
         verdict = looks_like_calibration(field.nuclei_probability, calibration.fields)
-        result[name] = {
-            "fires": field.verdict is not None,
-            "p_value": verdict.p_value,
-            "message": field.verdict or verdict.message,
-            "nuclei": {"found": int(field.nuclei_labels.max()), "true": int(real.nuclei.max())},
-            "before": errors(field.nuclei_probability, real.nuclei, calibration),
-            "after": after(field.nuclei_probability, real.nuclei),
-        }
-    return result
+        yield (
+            name,
+            {
+                "fires": field.verdict is not None,
+                "p_value": verdict.p_value,
+                "message": field.verdict or verdict.message,
+                "nuclei": {"found": int(field.nuclei_labels.max()), "true": int(real.nuclei.max())},
+                "before": errors(field.nuclei_probability, real.nuclei, calibration),
+                "after": after(field.nuclei_probability, real.nuclei),
+            },
+        )
 
 
 def errors(
