@@ -18,8 +18,8 @@ from napari_fluorgen.workflow import drain, run_demo
 
 pytestmark = [pytest.mark.cellprofiler, pytest.mark.slow, pytest.mark.timeout(900)]
 
-# which of several brightest pixels, and the direction of a round object, are arbitrary
-TIES = ("Location_MaxIntensity_", "AreaShape_Orientation")
+# the direction of an object as long as it is wide hangs on a rounding error
+TIES = ("AreaShape_Orientation",)
 
 
 @pytest.fixture(scope="module")
@@ -132,13 +132,8 @@ def test_more_than_65535_objects_arrive(command, drawn_field, tmp_path):
     labels[grid] = np.arange(1, grid.sum() + 1)
     assert labels.max() == 90_000
     summary = export_cellprofiler([replace(field, nuclei_labels=labels)], tmp_path / "export")
-    text = summary.pipeline.read_text()
-    # counting is enough: the load module, then the spreadsheet
-    head, *modules = text.split("\n\n")
-    chosen = [modules[0], modules[-1].replace(f"module_num:{len(modules)}|", "module_num:2|")]
-    head = head.replace(f"ModuleCount:{len(modules)}", "ModuleCount:2")
     short = tmp_path / "count.cppipe"
-    short.write_text("\n\n".join([head, *chosen]))
+    short.write_text(counting(summary.pipeline))
     theirs = run(command, short, summary.folder, tmp_path / "out")
     assert float(theirs["Image"][0]["Count_Nuclei"]) == 90_000
 
@@ -151,3 +146,66 @@ def test_the_demo_has_as_many_nuclei_in_cellprofiler(command, tmp_path):
     assert min(ours) > 0
     assert [float(row["Count_Nuclei"]) for row in theirs["Image"]] == ours
     assert len(theirs["Nuclei"]) == sum(ours) == exported.n_nuclei
+
+
+def counting(pipeline: Path) -> str:
+    """Return the pipeline with its first module (the loading) and its last alone."""
+    head, *modules = pipeline.read_text().split("\n\n")
+    last = modules[-1].replace(f"module_num:{len(modules)}|", "module_num:2|")
+    head = head.replace(f"ModuleCount:{len(modules)}", "ModuleCount:2")
+    return "\n\n".join([head, modules[0], last])
+
+
+def test_masks_of_every_kind_arrive_with_their_count(command, drawn_field, tmp_path):
+    """int32 masks, gaps, none, objects cut by all four borders, and touching ones."""
+    field = drawn_field(shape=(128, 160), nuclei=(), confidence=False)
+    border = np.zeros(field.shape, np.int64)
+    for number, place in enumerate(
+        [np.s_[:9, 20:30], np.s_[-9:, 60:70], np.s_[40:50, :9], np.s_[60:70, -9:], np.s_[:5, :5]], 1
+    ):
+        border[place] = number
+    whole = np.ones(field.shape, np.int64)
+    whole[:, 80:] = 2  # no background at all
+    masks = {
+        "int32": border.astype(np.int32),
+        "gaps": (border * 1000).astype(np.uint32),
+        "empty": np.zeros(field.shape, np.uint32),
+        "whole": whole,
+    }
+    fields = [
+        replace(field, identity=FieldIdentity(name), channel_files={}, nuclei_labels=mask)
+        for name, mask in masks.items()
+    ]
+    summary = export_cellprofiler(fields, tmp_path / "export")
+    short = tmp_path / "count.cppipe"
+    short.write_text(counting(summary.pipeline))
+    theirs = run(command, short, summary.folder, tmp_path / "out")
+    counts = {row["Metadata_Field"]: float(row["Count_Nuclei"]) for row in theirs["Image"]}
+    # a mask without background loses its first object in CellProfiler, whoever writes it
+    assert {name: counts[name] for name in ("int32", "gaps", "empty")} == {
+        "int32": 5,
+        "gaps": 5,
+        "empty": 0,
+    }
+    assert counts["whole"] in (1, 2)
+
+
+def test_dropped_files_give_the_tables_of_loaddata(command, drawn_field, tmp_path):
+    stem = "AssayPlate_Greiner_#655090_B02_T0001F{site:03d}L01"
+    fields = [drawn_field(stem.format(site=site), site=site, seed=site) for site in (1, 2)]
+    summary = export_cellprofiler(fields, tmp_path / "export")
+    theirs = run(
+        command, summary.folder / "fluorgen_window.cppipe", summary.folder, tmp_path / "out"
+    )
+    rows = sorted(theirs["Image"], key=lambda row: row["Metadata_Field"])
+    assert [(row["Metadata_Well"], float(row["Metadata_Site"])) for row in rows] == [
+        ("B02", 1),
+        ("B02", 2),
+    ]
+    ours = built_in(fields, tmp_path / "tables")
+    for name in ("Nuclei", "Cells", "Cytoplasm", "LipidDroplets"):
+        found = [
+            {key: value for key, value in row.items() if not key.startswith("Metadata_")}
+            for row in theirs[name]
+        ]
+        assert differing(ours[name], found) == []

@@ -145,3 +145,22 @@ def test_a_failure_leaves_nothing(drawn_field, tmp_path, change, words):
     with pytest.raises(InputError, match=words):
         export_cellprofiler(fields, tmp_path / "export")
     assert not list(tmp_path.iterdir())
+
+
+def test_dropped_files_are_told_apart_by_their_names(drawn_field, tmp_path):
+    stem = "AssayPlate_Greiner_#655090_B02_T0001F{site:03d}L01"
+    fields = [drawn_field(stem.format(site=site), site=site) for site in (1, 2)]
+    folder = export_cellprofiler(fields, tmp_path / "export").folder
+    text = (folder / "fluorgen_window.cppipe").read_text()
+    assert '(directory does endwith "images") (file does endwith "A02Z01C02.tif")' in text
+    assert '(directory does endwith "masks") (file does endwith "_LipidDroplets.tif")' in text
+    rows = _rows(folder / "metadata.csv")
+    assert [(row["Field"], row["Site"]) for row in rows] == [
+        (stem.format(site=1), "1"),
+        (stem.format(site=2), "2"),
+    ]
+
+
+def test_without_telling_names_there_is_no_pipeline_for_dropped_files(drawn_field, tmp_path):
+    folder = export_cellprofiler([drawn_field("other than its files")], tmp_path / "export").folder
+    assert not (folder / "fluorgen_window.cppipe").exists()

@@ -29,7 +29,7 @@ DEFECT_UM2 = 0.15
 
 _SHAPES = ("Area", "Compactness", "FormFactor", "MeanRadius", "Perimeter", "Solidity")
 _INTENSITIES = ("IntegratedIntensity", "MeanIntensity", "StdIntensity")
-_IMAGES = {
+MEASURED_IMAGES = {
     "nuclei_no_edge": ("Hoechst", "Bodipy", "CellTrackerRed"),
     "cells_no_edge": ("Bodipy", "CellTrackerRed"),
     "Lipids_no_edge": ("Bodipy", "Defect_image_rescaled"),
@@ -49,7 +49,7 @@ def feature_names() -> tuple[str, ...]:
     objects = [
         f"{statistic}_{name}_{feature}"
         for statistic in ("Mean", "StDev")
-        for name in _IMAGES
+        for name in MEASURED_IMAGES
         for feature in _features(name)
     ]
     return (*_COUNTS, *_GRANULARITY, *objects)
@@ -122,7 +122,7 @@ def challenge_style_pipeline(
         _without_edge("lipid_droplets", "Lipids_no_edge"),
         *_defects(diameters(HOLE_UM)),
         size_shape("cells_no_edge, nuclei_no_edge, Lipids_no_edge", advanced=False),
-        *(object_intensity(", ".join(images), name) for name, images in _IMAGES.items()),
+        *(object_intensity(", ".join(images), name) for name, images in MEASURED_IMAGES.items()),
         _filter(
             "Lipids_no_edge",
             "Defective_lipid_droplets",
@@ -139,7 +139,7 @@ def challenge_style_pipeline(
 
 def _features(name: str) -> list[str]:
     return [f"AreaShape_{shape}" for shape in _SHAPES] + [
-        f"Intensity_{kind}_{image}" for kind in _INTENSITIES for image in _IMAGES[name]
+        f"Intensity_{kind}_{image}" for kind in _INTENSITIES for image in MEASURED_IMAGES[name]
     ]
 
 
@@ -147,7 +147,7 @@ def _chosen() -> list[str]:
     """Return what ExportToSpreadsheet writes; of objects it writes means and deviations."""
     image = ["Metadata_FoV", "Metadata_Well", *_COUNTS, *_GRANULARITY]
     return [f"Image|{name}" for name in image] + [
-        f"{name}|{feature}" for name in _IMAGES for feature in _features(name)
+        f"{name}|{feature}" for name in MEASURED_IMAGES for feature in _features(name)
     ]
 
 

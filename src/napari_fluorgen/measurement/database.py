@@ -17,7 +17,9 @@ DATABASE = "fluorgen.db"
 _LONGEST = 64  # CellProfiler's setting for the length of a column's name
 _MOST = 2000  # SQLite's limit
 _SHORTENED = ("aeiou", "bcdfghjklmnpqrstvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_WHOLE = re.compile("(Count|Group|Height|Width|Parent|Number)_|Children_.*_Count$")
+_WHOLE = re.compile(
+    "(Count|Group|Height|Width|Parent|Number|Intensity_TotalArea)_|Children_.*_Count$"
+)
 _COLOURS = ("blue", "green", "red", "gray", "cyan", "magenta", "yellow")
 
 _PROPERTIES = """# CellProfiler Analyst 3.0 properties file

@@ -15,6 +15,7 @@ from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.io.results import file_stem, smallest_labels
 from napari_fluorgen.measurement.field import confidence_columns, field_images, find_objects
+from napari_fluorgen.measurement.input_modules import METADATA_TABLE, input_modules, window_rules
 from napari_fluorgen.measurement.names import CONFIDENCE_IMAGE, IMAGE_NAMES, metadata, sequential
 from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM, DropletSettings
 from napari_fluorgen.measurement.pipeline import pipeline_text
@@ -24,6 +25,7 @@ from napari_fluorgen.stack import StainedField
 PIPELINE = "fluorgen.cppipe"
 LOAD_DATA = "load_data.csv"
 MASKS_PIPELINE = "fluorgen_masks.cppipe"
+WINDOW_PIPELINE = "fluorgen_window.cppipe"
 MASKS_LOAD_DATA = "load_data_masks.csv"
 OBJECT_TABLE = "nuclei_objects.csv"
 
@@ -36,6 +38,7 @@ Keep results outside: exporting again with overwriting replaces this folder as a
 
 {pipeline}      takes the nuclei from masks/, lets CellProfiler find cells and lipid droplets
 {masks_pipeline}  takes nuclei, cells and lipid droplets from masks/: the objects that napari shows
+{window_pipeline}  the same, for this folder dropped into CellProfiler's window
 images/              stains in camera counts (16 bit)
 masks/               labels: pixel value = ObjectNumber in CellProfiler's tables
 confidence/          p-value of "this pixel belongs to a nucleus" (0 to 1), where the model has one
@@ -257,12 +260,35 @@ class _Export:
                 images, self.droplet_pixels, load_data=load_data, find_objects=find
             )
             (self.folder / name).write_text(text, encoding="utf-8", newline="\n")
+        self._write_window_pipeline(images)
         readme = _README.format(
             how_to_open=how_to_open,
             pipeline=PIPELINE,
             masks_pipeline=MASKS_PIPELINE,
+            window_pipeline=WINDOW_PIPELINE,
             objects=OBJECT_TABLE,
             load_data=LOAD_DATA,
             masks_load_data=MASKS_LOAD_DATA,
         )
         (self.folder / "README.txt").write_text(readme, encoding="utf-8")
+
+    def _write_window_pipeline(self, images: list[str]) -> None:
+        """Write the pipeline that takes dropped files, where their names tell fields apart."""
+        found = window_rules(self.rows, images)
+        if found is None:
+            return
+        fields, stains, objects = found
+        named = ("Plate", "Well", "Site", "Timepoint")
+        table = CsvTable(self.folder / METADATA_TABLE)
+        table.append(
+            {"Field": np.array(fields)}
+            | {key: np.array([row[f"Metadata_{key}"] for row in self.rows]) for key in named}
+        )
+        text = pipeline_text(
+            images,
+            self.droplet_pixels,
+            load_data=input_modules(stains, objects),
+            find_objects=False,
+        )
+        path = self.folder / WINDOW_PIPELINE
+        path.write_text(text, encoding="utf-8", newline="\n")

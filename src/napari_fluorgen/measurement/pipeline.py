@@ -23,7 +23,11 @@ from napari_fluorgen.measurement.objects import CELL_THRESHOLD_CORRECTION
 
 
 def pipeline_text(
-    images: Sequence[str], droplet_pixels: tuple[int, int], *, load_data: str, find_objects: bool
+    images: Sequence[str],
+    droplet_pixels: tuple[int, int],
+    *,
+    load_data: str | Sequence[Module],
+    find_objects: bool,
 ) -> str:
     """Return a pipeline that measures an exported folder.
 
@@ -33,8 +37,8 @@ def pipeline_text(
         Names of the images in the LoadData table.
     droplet_pixels : tuple of int
         Smallest and largest diameter of a lipid droplet in pixels.
-    load_data : str
-        Name of the LoadData table in the default input folder.
+    load_data : str or sequence of Module
+        Name of the LoadData table in the default input folder, or modules in place of LoadData.
     find_objects : bool
         True: CellProfiler grows cells from the nuclei masks and finds the lipid droplets, so that
         both can be tuned there. False: cells and droplets are loaded from masks as well.
@@ -44,7 +48,7 @@ def pipeline_text(
     str
         Contents of a ``.cppipe`` file.
     """
-    modules = [load_data_module(load_data)]
+    modules = [load_data_module(load_data)] if isinstance(load_data, str) else list(load_data)
     if find_objects:
         modules += cell_modules(droplet_pixels)
     else:
