@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_fluorgen.errors import InputError
+from napari_fluorgen.errors import InputError, ModelError
 from napari_fluorgen.io import read_stack
 from napari_fluorgen.workflow import stain
-from napari_fluorgen.workflow.worker import PROTOCOL, Worker, check_planes
+from napari_fluorgen.workflow.worker import PROTOCOL, Worker, check_planes, check_stains
 
 TINY = {"model": "tiny", "device": "cpu"}
 
@@ -150,3 +150,9 @@ def test_fewer_planes_than_a_model_knows_are_refused(training, least):
     if least > 1:
         with pytest.raises(InputError, match=f"{least - 1} brightfield plane.* needs {least}"):
             check_planes(least - 1, spec)
+
+
+def test_a_model_of_fewer_stains_is_refused():
+    check_stains(SimpleNamespace(name="m", stains=("nuclei", "lipids", "cytoplasm")))
+    with pytest.raises(ModelError, match="'m' stains nuclei, not lipids, cytoplasm: choose"):
+        check_stains(SimpleNamespace(name="m", stains=("nuclei",)))

@@ -45,7 +45,11 @@ from _fluorgen_worker import (
     find_command,
     worker_of,
 )
-from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, COLTYPE_INTEGER, COLTYPE_VARCHAR
+from cellprofiler_core.constants.measurement import (
+    COLTYPE_FLOAT,
+    COLTYPE_INTEGER,
+    COLTYPE_VARCHAR_FORMAT,
+)
 from cellprofiler_core.image import Image
 from cellprofiler_core.module.image_segmentation import ImageSegmentation
 from cellprofiler_core.object import Objects
@@ -69,8 +73,8 @@ OBJECT_FEATURES = {
 IMAGE_FEATURES = {
     "Accepted": COLTYPE_INTEGER,
     "Warning": COLTYPE_INTEGER,
-    "Verdict": COLTYPE_VARCHAR,
-    "Model": COLTYPE_VARCHAR,
+    "Verdict": COLTYPE_VARCHAR_FORMAT % 512,
+    "Model": COLTYPE_VARCHAR_FORMAT % 128,
 }
 
 

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen import __version__
-from napari_fluorgen.errors import FluorgenError, InputError
+from napari_fluorgen.errors import FluorgenError, InputError, ModelError
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity, StainedField
 from napari_fluorgen.workflow.field import drain, stain_field
 from napari_fluorgen.workflow.request import StainRequest
@@ -114,12 +114,14 @@ class Worker:
 
         wanted = _settings(request)
         model = self._open_model(wanted.model)
+        check_stains(model.spec)
         return {"model": model.spec.name, "device": resolve_device(wanted.device).name}
 
     def _stain(self, request: Message) -> Message:
         started = time.perf_counter()
         wanted = _settings(request)
         model = self._open_model(wanted.model)
+        check_stains(model.spec)
         stack = self._stack(request)
         check_planes(stack.shape[0], model.spec)
         field = drain(stain_field(stack, wanted, model=model))
@@ -185,6 +187,22 @@ def check_planes(depth: int, spec: ModelSpec) -> None:
         raise InputError(
             f"{planes} came in where model '{spec.name}' needs {least}: give all planes of the "
             "focus series, or choose a model for fewer planes."
+        )
+
+
+def check_stains(spec: ModelSpec) -> None:
+    """Refuse a model that lacks a stain: the modules that follow count on all of them.
+
+    Raises
+    ------
+    ModelError
+        Naming what is missing.
+    """
+    missing = [stain for stain in STAINS if stain not in spec.stains]
+    if missing:
+        raise ModelError(
+            f"Model '{spec.name}' stains {', '.join(spec.stains)}, not {', '.join(missing)}: "
+            "choose a model of all three stains."
         )
 
 
