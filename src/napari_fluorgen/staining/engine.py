@@ -22,7 +22,7 @@ from napari_fluorgen.staining.plan import Plan, plan_tiles, smallest_tile
 from napari_fluorgen.staining.rates import record_rate, record_setup
 from napari_fluorgen.staining.selftest import OpenedBackend, open_tested_backend
 from napari_fluorgen.staining.sinks import ArraySink, Sink, resize_into
-from napari_fluorgen.staining.source import TileSource
+from napari_fluorgen.staining.source import TileSource, read_ahead
 from napari_fluorgen.staining.stitch import Maps, Stitcher, blend
 
 if TYPE_CHECKING:
@@ -131,17 +131,18 @@ def stain_arrays(
             setup += time.perf_counter() - began
             record_setup(model, opened.device, opened.precision, plan.tile_shape, setup)
         _stop_if(should_stop, journal)
-        for number, tile in enumerate(plan.tiles[finished:], start=finished):
-            block, maps = stitcher.add(runner.predict(source.read(*tile.outer)))
-            results.store(block, maps)
-            if journal:
-                journal.record(number, stitcher.waiting())
-            for message in runner.take_notices():
-                messages.append(message)
-                yield Notice(message)
-            yield TileDone(number + 1, len(plan.tiles), tile)
-            if number + 1 < len(plan.tiles):
-                _stop_if(should_stop, journal)
+        with contextlib.closing(read_ahead(source, plan.tiles[finished:])) as inputs:
+            for number, (tile, planes) in enumerate(inputs, start=finished):
+                block, maps = stitcher.add(runner.predict(planes))
+                results.store(block, maps)
+                if journal:
+                    journal.record(number, stitcher.waiting())
+                for message in runner.take_notices():
+                    messages.append(message)
+                    yield Notice(message)
+                yield TileDone(number + 1, len(plan.tiles), tile)
+                if number + 1 < len(plan.tiles):
+                    _stop_if(should_stop, journal)
     finally:
         opened.backend.close()
     pixels = (len(plan.tiles) - finished) * plan.tile_shape[0] * plan.tile_shape[1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.staining import resample
 from napari_fluorgen.staining.adapt import Adaptation
 from napari_fluorgen.staining.background import Background, estimate_background
+from napari_fluorgen.staining.plan import Tile
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import ModelSpec
@@ -135,6 +137,31 @@ class TileSource:
 
     def _block(self, index: int, rows: slice, columns: slice) -> NDArray[Any]:
         return np.asarray(self._data[index, rows, columns])
+
+
+def read_ahead(
+    source: TileSource, tiles: Sequence[Tile]
+) -> Generator[tuple[Tile, NDArray[np.float32]], None, None]:
+    """Read tile after tile, the next one while the caller works on the last.
+
+    Parameters
+    ----------
+    source : TileSource
+        Read from one thread at a time.
+    tiles : sequence of Tile
+        What to read, in order.
+
+    Yields
+    ------
+    tile : Tile
+    planes : ndarray, shape (1, planes, rows, columns), float32
+    """
+    with ThreadPoolExecutor(1, "read-ahead") as pool:
+        coming = [pool.submit(source.read, *tile.outer) for tile in tiles[:1]]
+        for number, tile in enumerate(tiles, start=1):
+            planes = coming.pop().result()
+            coming += [pool.submit(source.read, *after.outer) for after in tiles[number:][:1]]
+            yield tile, planes
 
 
 def mirrored(span: slice, length: int) -> NDArray[np.int64]:
