@@ -221,8 +221,9 @@ def main() -> None:
         result["intervals"][stain] = own
         show(f"Intervals of {stain} at 0.9", own)
     result["maps of 5.5 Mpx"] = figures.speed(table)
-    print("\nMaps of 5.5 Mpx: {seconds:.3f} s; table {kilobytes:.0f} kB".format(
-        **result["maps of 5.5 Mpx"]))  # fmt: skip
+    own = result["maps of 5.5 Mpx"]
+    print(f"\nMaps of 5.5 Mpx: {own['seconds']:.3f} s ({own['processor seconds']:.3f} s of the "
+          f"processor); table {own['kilobytes']:.0f} kB")  # fmt: skip
     simulated.write_json(options.output, result)
     if options.real is not None:
         from confidence_real import real_fields
