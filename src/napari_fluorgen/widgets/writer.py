@@ -34,7 +34,12 @@ def write_results(path: str, layer_data: list[tuple[Any, dict[str, Any], str]]) 
     from napari_fluorgen.io.results import write_field
 
     layers = [
-        SimpleNamespace(data=data, name=meta.get("name", ""), metadata=meta.get("metadata", {}))
+        SimpleNamespace(
+            data=data,
+            name=meta.get("name", ""),
+            metadata=meta.get("metadata", {}),
+            features=meta.get("features"),
+        )
         for data, meta, _kind in layer_data
     ]
     runs = find_runs(layers)

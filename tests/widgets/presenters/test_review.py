@@ -85,6 +85,10 @@ def test_outlines_leave_the_inside_clear():
     drawn.ravel()[find_outlines(image, 3).pixels] = True
     assert drawn[5:8, 5:25].all()
     assert not drawn[8:22, 8:22].any()
+    rim = np.zeros(image.shape, bool)
+    rim.ravel()[find_outlines(image, 3).halo] = True
+    assert rim.sum() == 4 * 20
+    assert not image[rim].any()
 
 
 def test_a_person_overrules_the_model(layer):

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
@@ -208,10 +209,10 @@ class Review(QWidget):
     def _say(self) -> None:
         nuclei, run = self._nuclei, self._run
         known = nuclei is not None and run is not None
-        for button in self._buttons:
-            button.setEnabled(known and nuclei.labels.size > 0)
         self.outline.setEnabled(known)
         if nuclei is None or run is None:
+            for button in self._buttons:
+                button.setEnabled(False)
             common.say(self.counts, "")
             common.say(self.line, "")
             for number in self._numbers.values():
@@ -248,12 +249,11 @@ class Review(QWidget):
         if layer is not None and layer.data.shape == shape:
             # Drawn where the old outlines are: far quicker than new colours for the labels,
             # whose contours napari would compute again.
-            layer.data[...] = 0
-            layer.data.ravel()[found.pixels] = codes[found.rows]
+            _draw(layer.data, found, codes)
             layer.refresh(thumbnail=False, highlight=False, extent=False)
             return
         image = np.zeros(shape, np.uint8)
-        image.ravel()[found.pixels] = codes[found.rows]
+        _draw(image, found, codes)
         layer = add_map(
             self._viewer,
             run,
@@ -378,6 +378,13 @@ class Review(QWidget):
             report(error)
 
         Job(self, lambda _stop: once(write), on_value=show, on_error=failed)
+
+
+def _draw(image: NDArray[np.uint8], found: Outlines, codes: NDArray[np.uint8]) -> None:
+    image[...] = 0
+    flat = image.reshape(-1)
+    flat[found.halo] = words.HALO
+    flat[found.pixels] = codes[found.rows]
 
 
 def _disconnect(heard: list[tuple[Any, Any]], *_: object) -> None:

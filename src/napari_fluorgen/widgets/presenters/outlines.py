@@ -25,6 +25,8 @@ class Outlines:
         Places of the outlines' pixels in the flat image.
     rows : ndarray of intp, shape (m,)
         Row of `labels` to which each of them belongs.
+    halo : ndarray of intp, shape (k,)
+        Places of the background pixels that touch a nucleus.
     """
 
     labels: NDArray[np.int64]
@@ -32,6 +34,7 @@ class Outlines:
     sizes: NDArray[np.int64]
     pixels: NDArray[np.intp]
     rows: NDArray[np.intp]
+    halo: NDArray[np.intp]
 
 
 def find_outlines(image: NDArray[Any], thickness: int = 3) -> Outlines:
@@ -42,7 +45,7 @@ def find_outlines(image: NDArray[Any], thickness: int = 3) -> Outlines:
     image : ndarray of int, shape (Y, X)
         Nuclei; 0 is background. Labels need not be sequential.
     thickness : int
-        Of the outlines, inwards, in pixels.
+        Of the outlines, inwards, in pixels, at least 1.
     """
     height, width = image.shape
     inside = np.flatnonzero(image)
@@ -62,6 +65,8 @@ def find_outlines(image: NDArray[Any], thickness: int = 3) -> Outlines:
             differ = image[tuple(here)] != image[tuple(there)]
             edge[tuple(here)] |= differ
             edge[tuple(there)] |= differ
+        if step == 1:
+            halo = np.flatnonzero(edge & (image == 0))
     # A nucleus that is cut by the border of the image is closed there.
     for rim in (slice(None, thickness), slice(-thickness, None)):
         edge[rim] = edge[:, rim] = True
@@ -72,4 +77,5 @@ def find_outlines(image: NDArray[Any], thickness: int = 3) -> Outlines:
         (high - low).max(axis=1, initial=0) + 1,
         inside[drawn],
         rows[drawn],
+        halo,
     )

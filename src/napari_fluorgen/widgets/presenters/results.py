@@ -140,7 +140,8 @@ def field_of_run(run: Run) -> StainedField:
 
 def _nuclei_table(layer: Any, present: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """Table of the nuclei as the user left them, empty where they were never judged."""
-    if "decision" not in layer.features:
+    features = getattr(layer, "features", None)
+    if features is None or "decision" not in features:
         return {}
     columns = nuclei_columns(layer, present)
     return columns | {"label": np.arange(1, present.size + 1, dtype=np.uint32)}

@@ -69,11 +69,15 @@ DECISIONS = (
 CURRENT = 4
 """Code of the outline of the nucleus that is looked at: white."""
 
+HALO = 5
+"""Code of the dark pixels around outlines, which set them off from a bright stain."""
+
 
 def outline_colors() -> dict[int | None, RGBA]:
     """Colours by code, as napari's ``DirectLabelColormap`` takes them."""
     clear, white = (0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0)
-    return {None: clear, 0: clear, CURRENT: white} | {one.code: one.color for one in DECISIONS}
+    colors: dict[int | None, RGBA] = {one.code: one.color for one in DECISIONS}
+    return colors | {None: clear, 0: clear, CURRENT: white, HALO: (0.0, 0.0, 0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -357,6 +361,6 @@ def current_text(judged: Judged, label: int | None) -> str:
     word = str(judged.reviewed[row])
     parts.append(f"{title[word]} by you" if word else title[str(judged.decision[row])])
     doubtful = np.union1d(judged.doubtful, judged.open)
-    if label in doubtful:
+    if label is not None and label in doubtful:
         parts.append(f"{int(np.searchsorted(doubtful, label)) + 1} of {doubtful.size}")
     return " · ".join(parts)
