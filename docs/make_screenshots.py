@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--start", default="brightfield-20x", help="model that is trained on")
     parser.add_argument("--steps", type=int, default=60, help="of the training, for each stain")
     parser.add_argument("--only-train", action="store_true", help="only the picture of Train")
+    parser.add_argument("--no-train", action="store_true", help="all pictures but that of Train")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 
@@ -49,9 +50,10 @@ def main() -> int:
         try:
             if not options.only_train:
                 take_all(viewer, docks, widgets, options)
-            # The trained model is not installed among the user's own.
-            os.environ["FLUORGEN_MODEL_DIR"] = str(Path(folder) / "models")
-            take_training(viewer, docks, widgets, options)
+            if not options.no_train:
+                # The trained model is not installed among the user's own.
+                os.environ["FLUORGEN_MODEL_DIR"] = str(Path(folder) / "models")
+                take_training(viewer, docks, widgets, options)
         except TimeoutError as error:
             print(error, file=sys.stderr)
             return 1
@@ -99,19 +101,41 @@ def take_all(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> N
     stain.button.click()
     wait(lambda: not stain.book.running, "the stains")
     wait(lambda: stain.done.text().startswith("Done"), "a result")
-    wait(lambda: confidence.run() is not None and confidence.counts.text(), "the counts")
+    wait(lambda: confidence.run() is not None and confidence.review.nuclei, "the nuclei")
     take(viewer, options.output / "virtual-stain.png")
 
     measure.button.click()
     wait(lambda: measure.done.text(), "the measurements")
     take(viewer, options.output / "measure.png")
 
-    confidence.button.click()
-    for layer in viewer.layers:
+    take_confidence(viewer, docks, confidence, source, options)
+
+
+def take_confidence(
+    viewer: napari.Viewer, docks: Any, confidence: Any, source: Any, options: Any
+) -> None:
+    """Look at a nucleus among the outlines, then at the map over brightfield with the plot."""
+    docks[NAMES[3]].hide()
+    shown = [layer for layer in viewer.layers if layer.visible]
+    review = confidence.review
+    if review.next.isEnabled():
+        review.walk(1)
+    else:  # none waits for a person
+        review.look_at(int(review.nuclei.labels[0]))
+    take(viewer, options.output / "review.png")
+
+    viewer.fit_to_view()
+    confidence.map.button.click()
+    for layer in shown:
         layer.visible = False
     source.visible = True
     confidence.map_layer().visible = True
-    wait(lambda: confidence.counts.text(), "the counts")
+    review.layer().visible = True
+    plot = confidence.calibration
+    plot.advanced.toggle.setChecked(True)
+    wait(lambda: plot.plot.curves, "the calibration plot")
+    settle(1.0)
+    confidence.verticalScrollBar().setValue(confidence.verticalScrollBar().maximum())
     take(viewer, options.output / "confidence.png")
 
 
