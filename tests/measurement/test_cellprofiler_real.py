@@ -82,6 +82,7 @@ def test_tables_and_masks_come_back(fields, exported, tmp_path):
     for name in ("AreaShape_Area", "AreaShape_Perimeter", "Intensity_MeanIntensity_Hoechst"):
         expected = np.concatenate([table[name] for table in ours])
         np.testing.assert_allclose(nuclei[name], expected, rtol=1e-6)
+    assert read_table(result.tables["SingleCells"])["Metadata_Label"].tolist() == [7, 14, 1, 2]
     # the names of both engines are the same, but for what CellProfiler says of its own run
     assert set(ours[0]) == set(nuclei)
     for name in ("Cells", "Cytoplasm", "LipidDroplets"):
