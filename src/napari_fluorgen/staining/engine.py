@@ -107,9 +107,9 @@ def stain_arrays(
     opened = open_tested_backend(model, device, precision)
     setup = time.perf_counter() - began
     try:
-        tile = (journal.tile_shape if journal else None) or tile_px
+        side = (journal.tile_shape if journal else None) or tile_px
         held = isinstance(sink, ArraySink)
-        plan = plan_run(stack, model, adaptation, opened.device, opened.precision, tile, held=held)
+        plan = plan_run(stack, model, adaptation, opened.device, opened.precision, side, held=held)
         messages = [*adaptation.messages, *opened.messages]
         yield Planned(adaptation, plan, opened.device, opened.precision, tuple(messages))
 

@@ -70,7 +70,7 @@ def split_concatenations(network: Any, opset: Any) -> int:
         gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in statistics)
         scale = gamma / np.sqrt(variance + norm.get_attributes()["epsilon"])
         shift = beta - mean * scale
-        total = None
+        total: Any = None
         for piece in pieces:
             channels = slice(piece.start, piece.start + piece.width)
             x = _joined(piece, joined, opset)
