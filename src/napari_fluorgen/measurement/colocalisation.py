@@ -124,13 +124,13 @@ def _within_objects(
         return _named(pair, {"Correlation": none[:1], "Overlap": none[:1], **kinds})
 
     def total(values: NDArray, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(owner[chosen], values[chosen], minlength=count)
+        return np.bincount(owner[chosen], values[chosen], minlength=count).astype(np.float64)
 
     every = np.ones(owner.size, bool)
     number = np.bincount(owner, minlength=count)
     highest = [np.full(count, -np.inf, np.float32) for _ in range(2)]
-    for peak, values in zip(highest, (first, second), strict=True):
-        np.maximum.at(peak, owner, values)
+    for peak, pixels in zip(highest, (first, second), strict=True):
+        np.maximum.at(peak, owner, pixels)
     limits = [(THRESHOLD_PERCENT / 100 * peak).astype(np.float32) for peak in highest]
     above, other = first >= limits[0][owner], second >= limits[1][owner]
     both = above & other

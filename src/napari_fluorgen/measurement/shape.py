@@ -111,7 +111,7 @@ def _perimeters(labels: NDArray, count: int) -> NDArray[np.float64]:
     weights[[21, 33]] = math.sqrt(2)
     weights[[13, 23]] = (1 + math.sqrt(2)) / 2
     length = weights[1 + 2 * straight + 10 * diagonal]
-    return np.bincount(owner, length, minlength=count + 1)[1:]
+    return np.bincount(owner, length, minlength=count + 1)[1:].astype(np.float64)
 
 
 def _euler_number(mask: NDArray[np.bool_]) -> float:
