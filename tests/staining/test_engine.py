@@ -290,3 +290,47 @@ def test_whole_run_gives_no_warnings(model, stack_of, image_of, run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(stain_arrays(stack_of(image_of(48, 48)), model, **FAST))
+
+
+@pytest.mark.parametrize("tile", [160, 184, 232])
+def test_no_seam_where_an_edge_of_the_image_meets_the_border_of_a_tile(
+    model, stack_of, image_of, run, tile
+):
+    from napari_fluorgen.staining.plan import plan_tiles
+
+    shape = (347, 419)
+    plan = plan_tiles(shape, tile, model.spec.overlap_px, model.spec.divisor)
+    assert len(plan.tiles) > 4
+    data = image_of(*shape).astype(np.float32)
+    for done in plan.tiles:
+        # A step of half the light on both borders of what is kept of each tile.
+        data[:, done.inner[0].start :, done.inner[1].start :] *= np.float32(1.5)
+        data[:, done.inner[0].stop - 8 :, done.inner[1].stop - 8 :] *= np.float32(1 / 1.5)
+    stack = stack_of(data)
+    events, result = run(stain_arrays(stack, model, tile_px=tile, **FAST))
+    assert events[0].plan.tiles == plan.tiles
+    expected = untiled(stack, model)["nuclei_probability"]
+    np.testing.assert_allclose(result.nuclei_probability, expected, rtol=0, atol=1e-5)
+
+
+def test_a_sink_takes_what_is_finished_after_each_tile(model, stack_of, image_of, run):
+    from napari_fluorgen.staining.sinks import ArraySink
+
+    class Watched(ArraySink):
+        def __init__(self):
+            self.made = {}
+
+        def array(self, name, shape, dtype):
+            self.made[name] = super().array(name, shape, dtype)
+            return self.made[name]
+
+    stack = stack_of(image_of(330, 200))
+    _, expected = run(stain_arrays(stack, model, tile_px=160, **FAST))
+    sink, written = Watched(), []
+    for event in stain_arrays(stack, model, tile_px=160, sink=sink, **FAST):
+        if isinstance(event, TileDone):
+            written.append(int((sink.made["nuclei_probability"] != 0).sum()))
+    assert written == sorted(set(written))
+    assert written[-1] == 330 * 200
+    for stain, image in expected.images.items():
+        np.testing.assert_array_equal(sink.made[stain], image)

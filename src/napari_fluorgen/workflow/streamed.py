@@ -195,7 +195,7 @@ class _Check:
 
 
 class NucleiRows:
-    """Nuclei of a field on disk: found window by window, then numbered in reading order.
+    """Nuclei of a field on disk: found window by window, then numbered.
 
     Parameters
     ----------
@@ -286,10 +286,13 @@ class NucleiRows:
             fdr=self._request.fdr,
         )
         self._tables.append({name: values[own] for name, values in table.items()})
-        rows, columns = first_pixels(labels)
-        width = self._unnumbered.shape[1]
-        top, left = (side.start for side in window.outer)
-        self._places.append(((rows + top) * width + columns + left)[own])
+        if labels.shape == self._unnumbered.shape:
+            places = np.arange(own.size)  # one window: the numbers are those of a held field
+        else:
+            rows, columns = first_pixels(labels)
+            top, left = (side.start for side in window.outer)
+            places = (rows + top) * self._unnumbered.shape[1] + columns + left
+        self._places.append(places[own])
         numbers = np.zeros(own.size + 1, np.uint32)
         count = int(own.sum())
         numbers[1:][own] = np.arange(self._number + 1, self._number + count + 1)
@@ -297,7 +300,10 @@ class NucleiRows:
         self._unnumbered[window.outer] = np.where(before, before, numbers[labels])
 
     def number(self, check: _Check) -> dict[str, NDArray[Any]]:
-        """Write the labels in reading order of the nuclei, and return `StainedField.nuclei`."""
+        """Write the numbered labels, and return `StainedField.nuclei`.
+
+        Several windows are numbered in reading order of the nuclei, one as `segment_nuclei` does.
+        """
         import numpy as np
 
         from napari_fluorgen.confidence.objects import decide
