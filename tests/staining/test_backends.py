@@ -61,6 +61,17 @@ def test_two_threads_share_a_graph(model):
             np.testing.assert_array_equal(maps["lipids"], expected)
 
 
+def test_working_memory_of_large_tiles_is_given_back(model, monkeypatch):
+    backend = OpenVinoBackend(model, "float32")
+    batch = np.random.default_rng(0).normal(size=(1, 7, 64, 64)).astype(np.float32)
+    expected = backend.predict(batch)["lipids"]
+    graph = backend._graph((64, 64))
+    monkeypatch.setattr(openvino_cpu, "KEPT_PX", 64 * 64 - 1)
+    backend.close()
+    assert backend._graph((64, 64)) is graph
+    np.testing.assert_array_equal(backend.predict(batch)["lipids"], expected)
+
+
 def test_an_unwritable_cache_is_done_without(model, monkeypatch, tmp_path):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a folder")

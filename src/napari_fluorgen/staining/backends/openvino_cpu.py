@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import sys
 import threading
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 WARM_GRAPHS = 4
 CACHE_BYTES = 512_000_000
+KEPT_PX = 2**19
+"""Pixels of a tile up to which a warm graph keeps its working memory between runs."""
 ONNX_NAME = "networks.onnx"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -88,7 +91,15 @@ class OpenVinoBackend:
         return {kind: spent for kind, spent in seconds.most_common() if spent > 0}
 
     def close(self) -> None:
-        """Nothing to give back: the cache of warm graphs is bounded."""
+        """Give the working memory of large tiles back; the graphs stay compiled."""
+        with _lock:
+            large = [
+                graph
+                for (digest, shape, *_), graph in _graphs.items()
+                if digest == self._model.digest and math.prod(shape) > KEPT_PX
+            ]
+        for graph in large:
+            graph.release_memory()  # waits for another run that uses it
 
     def _graph(self, shape: tuple[int, ...]) -> Any:
         threads = cpu_threads()
