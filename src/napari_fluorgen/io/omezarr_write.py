@@ -148,7 +148,7 @@ def write_stained_field(path: Path, field: StainedField) -> None:
     from napari_fluorgen.io.results import smallest_labels
 
     stains = [stain for stain in STAINS if stain in field.images]
-    maps = {"probability": field.nuclei_probability}
+    maps: dict[str, NDArray[Any]] = {"probability": field.nuclei_probability}
     maps |= {f"p-{hypothesis}": values for hypothesis, values in field.p_values.items()}
     maps |= {f"width-{stain}": width for stain, width in field.widths.items()}
     writer = FieldWriter(path, field.shape, stains, list(maps))

@@ -87,7 +87,8 @@ class Journal:
             atomic_path(self._path(number), overwrite=True) as temporary,
             temporary.open("wb") as file,
         ):
-            np.savez(file, **dict(waiting))
+            arrays: dict[str, Any] = dict(waiting)
+            np.savez(file, **arrays)
         self.done = number + 1
         if number >= self._across:
             self._path(number - self._across).unlink(missing_ok=True)

@@ -17,6 +17,9 @@ from napari_fluorgen.workflow.request import DEFAULT_MODEL, StainRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_fluorgen.models import Model
     from napari_fluorgen.staining import RawResult
 
@@ -98,7 +101,8 @@ def stain_field(
     record = run_record(describe_input(stack), request, model, raw, started) | {
         "confidence": judgement.record
     }
-    widths, missing = {}, None
+    widths: dict[str, NDArray[np.uint16]] = {}
+    missing: str | None = None
     if request.intervals:
         shape = raw.adaptation.model_shape
         widths, missing = interval_widths(raw.images, model.spec, calibration, shape)

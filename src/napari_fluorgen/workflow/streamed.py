@@ -242,7 +242,7 @@ class NucleiRows:
         shape = probabilities.shape
         self._unnumbered = scratch_array(self._scratch, "labels", shape, np.uint32, new=True)
         settings = model.spec.nuclei
-        total = 0.0
+        total: Any = 0.0
         for window in windows(shape):
             check()
             probability = probabilities[window.outer]
