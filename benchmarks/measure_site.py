@@ -83,7 +83,7 @@ def main() -> None:
     labels = find_objects(field)
     found = time.perf_counter() - start[0]
     start = time.perf_counter(), time.process_time()
-    measured = measure_field(field)
+    measured = measure_field(field, features=arguments.features)
     seconds, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
     result = {
         "site": "synthetic",
