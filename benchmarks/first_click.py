@@ -30,7 +30,8 @@ import numpy, napari_fluorgen
 from napari_fluorgen.workflow.sample import sample_folder
 model, repeats = sys.argv[1], int(sys.argv[2])
 began = time.perf_counter()
-stack = next(iter(napari_fluorgen.read_plate(next(x for x in sample_folder().iterdir() if x.is_dir()))))
+plate = next(folder for folder in sample_folder().iterdir() if folder.is_dir())
+stack = next(iter(napari_fluorgen.read_plate(plate)))
 opening = time.perf_counter() - began
 clicks, cpu, stages = [], [], []
 for _ in range(1 + repeats):

@@ -96,3 +96,9 @@ def test_drawn_objects_are_counted_by_the_real_cellprofiler():
         name for name in measured.truth if measured.truth[name][1] == measured.predicted[name][1]
     ]
     assert len(same) == 99
+
+
+def test_the_local_threshold_fits_small_images():
+    window = "Size of adaptive window"
+    assert setting(challenge_style_pipeline(0.1083), window)[0] == "369"
+    assert setting(challenge_style_pipeline(0.1083, smallest_side=640), window)[0] == "320"

@@ -56,7 +56,10 @@ def feature_names() -> tuple[str, ...]:
 
 
 def challenge_style_pipeline(
-    pixel_size_um: float = DEFAULT_PIXEL_SIZE_UM, *, table: str = "load_data.csv"
+    pixel_size_um: float = DEFAULT_PIXEL_SIZE_UM,
+    *,
+    table: str = "load_data.csv",
+    smallest_side: int | None = None,
 ) -> str:
     """Return a pipeline that measures the 99 numbers of the challenge in each image.
 
@@ -73,6 +76,9 @@ def challenge_style_pipeline(
     table : str
         Name of the LoadData table in the default input folder; it names the images Hoechst,
         Bodipy and CellTrackerRed.
+    smallest_side : int, optional
+        Rows or columns of the smallest image: the window of the local threshold spans half of it
+        at most, as CellProfiler demands.
 
     Returns
     -------
@@ -87,6 +93,9 @@ def challenge_style_pipeline(
         smallest = max(pixels(limits_um[0]), 2)
         return smallest, max(pixels(limits_um[1]), smallest + 1)
 
+    window = pixels(40.0)
+    if smallest_side is not None:
+        window = max(min(window, smallest_side // 2), 1)
     modules = [
         load_data(table),
         primary_objects(
@@ -94,7 +103,7 @@ def challenge_style_pipeline(
             "nuclei",
             diameters(NUCLEUS_UM),
             "Nuclei, with a threshold that follows the brightness around them.",
-            threshold(1.0, 2.0, window=pixels(40.0)),
+            threshold(1.0, 2.0, window=window),
             smoothing=pixels(5.0),
             distance=pixels(5.0),
         ),

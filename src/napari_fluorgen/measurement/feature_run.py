@@ -128,6 +128,7 @@ class FeatureRun:
         self.folder = folder
         self.fields: list[str] = []
         self._own = read_pipeline(Path(pipeline)) if pipeline is not None else None
+        self._smallest_side: int | None = None
         self._name = Path(pipeline).name if pipeline is not None else "challenge-style"
         for side in _SIDES:
             (folder / side).mkdir(parents=True)
@@ -140,6 +141,8 @@ class FeatureRun:
             "truth": _checked(name, "truth", truth),
         }
         self._write(number, sides)
+        shortest = min(min(image.shape) for images in sides.values() for image in images.values())
+        self._smallest_side = min(self._smallest_side or shortest, shortest)
         self.fields.append(name)
 
     def _write(self, number: int, sides: Mapping[str, Images]) -> None:
@@ -162,7 +165,9 @@ class FeatureRun:
         """Measure what was added; parameters and errors are those of `measure_features`."""
         if not self.fields:
             raise InputError("There is no field to measure: give at least one pair of stains.")
-        text = self._own or challenge_style_pipeline(pixel_size_um)
+        text = self._own or challenge_style_pipeline(
+            pixel_size_um, smallest_side=self._smallest_side
+        )
         pipeline = self.folder / "pipeline.cppipe"
         pipeline.write_text(text, encoding="utf-8", newline="\n")
         jobs = [
