@@ -105,7 +105,7 @@ def test_a_second_run_stands_beside_or_replaces(viewer, qtbot, dock, stack):
     assert dock.replace.isVisibleTo(dock)
     confidence = ConfidenceDock(viewer)
     qtbot.addWidget(confidence)
-    confidence.button.click()
+    confidence.map.button.click()
     assert confidence.map_layer() is not None
     dock.replace.setChecked(True)
     dock.start()

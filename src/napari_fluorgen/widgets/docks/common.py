@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qtpy.QtCore import QObject, QSize, Qt
+from qtpy.compat import isalive
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -206,14 +207,16 @@ def add_layer(viewer: Any, spec: LayerSpec) -> Any:
     return layer
 
 
-def listen(dock: QObject, emitter: Any, method: Callable[[], Any]) -> None:
-    """Call a method of a dock at a napari event, until the dock is gone."""
+def listen(emitter: Any, method: Callable[[], Any]) -> None:
+    """Call a method of a widget at a napari event, until the widget is gone.
+
+    What is left then does nothing: to disconnect it while Qt takes the widget down has crashed.
+    """
     reference = weakref.WeakMethod(method)
 
     def callback(event: Any = None) -> None:
         found = reference()
-        if found is not None:
+        if found is not None and isalive(found.__self__):
             found()
 
     emitter.connect(callback)
-    dock.destroyed.connect(lambda *_: emitter.disconnect(callback))

@@ -57,8 +57,8 @@ class ConfidenceDock(common.Dock):
         self.map.slider.valueChanged.connect(self._significance_changed)
         self.recalibrate.made.connect(self._use_calibration)
         self.review.bind_keys(self)
-        common.listen(self, self.viewer.layers.events.inserted, self._show_runs)
-        common.listen(self, self.viewer.layers.events.removed, self._show_runs)
+        common.listen(self.viewer.layers.events.inserted, self._show_runs)
+        common.listen(self.viewer.layers.events.removed, self._show_runs)
         self._show_runs()
 
     def _build(self) -> None:

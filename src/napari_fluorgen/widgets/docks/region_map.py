@@ -159,7 +159,7 @@ class RegionMap(QWidget):
                 [(region.code, region.title) for region in words.REGIONS],
                 opacity=0.6,
             )
-            common.listen(self, layer.events.visible, self.name_button)
+            common.listen(layer.events.visible, self.name_button)
         else:
             layer.visible = not layer.visible
         self.name_button()

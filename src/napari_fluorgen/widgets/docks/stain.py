@@ -88,9 +88,9 @@ class StainDock(common.Dock):
 
     def _connect(self) -> None:
         layers = self.viewer.layers
-        common.listen(self, layers.events.inserted, self._show_layers)
-        common.listen(self, layers.events.removed, self._show_layers)
-        common.listen(self, layers.selection.events.active, self._follow_selection)
+        common.listen(layers.events.inserted, self._show_layers)
+        common.listen(layers.events.removed, self._show_layers)
+        common.listen(layers.selection.events.active, self._follow_selection)
         installed.changed.connect(self._discover)
         self.controls.layers.currentIndexChanged.connect(self._layer_changed)
         self.controls.changed.connect(self._changed.start)
