@@ -60,8 +60,9 @@ def measure_intensity(labels: NDArray, images: Mapping[str, NDArray], count: int
     edge = inner_boundaries(labels)[rows, columns]
     table: Columns = {}
     for name, image in images.items():
-        values = image[rows, columns].astype(np.float64)
-        for key, column in _whole(owner, values, rows, columns, count).items():
+        raw = image[rows, columns]
+        values = raw.astype(np.float64)
+        for key, column in _whole(owner, raw, values, rows, columns, count).items():
             table[f"{key}_{name}"] = column
         highest = table[f"Intensity_MaxIntensity_{name}"].astype(image.dtype)
         for axis, column in _brightest(image, *read, highest).items():
@@ -93,16 +94,18 @@ def _statistics(owner: NDArray, values: NDArray, count: int) -> Columns:
     }
 
 
-def _whole(owner: NDArray, values: NDArray, rows: NDArray, columns: NDArray, count: int) -> Columns:
-    """Return the columns that use every pixel of an object."""
+def _whole(
+    owner: NDArray, raw: NDArray, values: NDArray, rows: NDArray, columns: NDArray, count: int
+) -> Columns:
+    """Return the columns that use every pixel of an object; `values` are `raw` in float64."""
     statistics = _statistics(owner, values, count)
     table = {f"Intensity_{key}": column for key, column in statistics.items()}
     number = np.bincount(owner, minlength=count)
-    ordered = _sort_runs(values, number)
+    ordered = _sort_runs(raw, number)
     for key, fraction in (("LowerQuartile", 0.25), ("Median", 0.5), ("UpperQuartile", 0.75)):
         table[f"Intensity_{key}Intensity"] = _quantile(ordered, number, fraction)
     spread = np.abs(values - table["Intensity_MedianIntensity"][owner])
-    table["Intensity_MADIntensity"] = _quantile(_sort_runs(spread, number), number, 0.5)
+    table["Intensity_MADIntensity"] = _quantile(_halve_runs(spread, number), number, 0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         total = statistics["IntegratedIntensity"]
         shift = np.zeros(count)
@@ -131,10 +134,21 @@ def _brightest(
 
 def _sort_runs(values: NDArray, number: NDArray) -> NDArray[np.float64]:
     """Return `values` with each run of `number` entries sorted."""
-    ordered = values.copy()
+    ordered = values.copy()  # in their own type: half as wide as float64, sorted twice as fast
     stops = np.cumsum(number).tolist()
     for start, stop in zip([0, *stops], stops, strict=False):
         ordered[start:stop].sort()
+    return ordered.astype(np.float64)
+
+
+def _halve_runs(values: NDArray, number: NDArray) -> NDArray[np.float64]:
+    """Return `values` with each run of `number` entries ordered as far as its median needs."""
+    ordered = values.copy()
+    stops = np.cumsum(number).tolist()
+    for start, stop in zip([0, *stops], stops, strict=False):
+        half = (stop - start) // 2
+        if half:
+            ordered[start:stop].partition((half, min(half + 1, stop - start - 1)))
     return ordered
 
 

@@ -19,7 +19,7 @@ from napari_fluorgen.staining.rates import (
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model, ModelSpec
 
-CPU_BUDGET_BYTES = 1_700_000_000
+CPU_BUDGET_BYTES = 2_300_000_000
 GPU_BUDGET_BYTES = 8_000_000_000
 _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
 # Bytes of working memory a feature and pixel, measured on the reference's networks.
