@@ -19,11 +19,11 @@ from napari_fluorgen.staining.rates import (
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model, ModelSpec
 
-CPU_BUDGET_BYTES = 2_300_000_000
+CPU_BUDGET_BYTES = 2_400_000_000
 GPU_BUDGET_BYTES = 8_000_000_000
 _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
 # Bytes of working memory a feature and pixel, measured on the reference's networks.
-_FEATURE_BYTES = {"float32": 7.0, "bfloat16": 4.0, "float16": 8.0}
+_FEATURE_BYTES = {"float32": 6.0, "bfloat16": 3.3, "float16": 8.0}
 # Beyond this a tile is so large against its overlap that larger ones save nothing.
 _LARGEST_TILE_PX = 4_400_000
 # Results on their way to disk: chunks of the store, p-values and nuclei of one window.
