@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from types import MethodType
+from typing import Any, cast
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QSize, Qt
@@ -216,7 +217,7 @@ def listen(emitter: Any, method: Callable[[], Any]) -> None:
 
     def callback(event: Any = None) -> None:
         found = reference()
-        if found is not None and isalive(found.__self__):
+        if found is not None and isalive(cast(MethodType, found).__self__):
             found()
 
     emitter.connect(callback)
