@@ -27,6 +27,17 @@ def sample_folder() -> Path:
     return REPOSITORY / "sample_data"
 
 
+@pytest.fixture(scope="session")
+def cellprofiler() -> list[str]:
+    """The real CellProfiler as a command; skips where none is named."""
+    program = os.environ.get("FLUORGEN_CELLPROFILER")
+    if not program:
+        pytest.skip("FLUORGEN_CELLPROFILER does not name a CellProfiler program or its python")
+    if Path(program).name.startswith("python"):
+        return [program, "-m", "cellprofiler"]
+    return [program]
+
+
 @pytest.fixture
 def no_cellprofiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the CellProfiler that this machine may have."""

@@ -64,16 +64,6 @@ def plate(tmp_path_factory, sample_folder) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def cellprofiler() -> list[str]:
-    program = os.environ.get("FLUORGEN_CELLPROFILER")
-    if not program:
-        pytest.skip("FLUORGEN_CELLPROFILER does not name a CellProfiler program or its python")
-    if Path(program).name.startswith("python"):
-        return [program, "-m", "cellprofiler"]
-    return [program]
-
-
 Start = Callable[..., subprocess.Popen]
 
 

@@ -22,14 +22,9 @@ pytestmark = [pytest.mark.cellprofiler, pytest.mark.slow, pytest.mark.timeout(90
 TIES = ("AreaShape_Orientation",)
 
 
-@pytest.fixture(scope="module")
-def command() -> list[str]:
-    program = os.environ.get("FLUORGEN_CELLPROFILER")
-    if not program:
-        pytest.skip("FLUORGEN_CELLPROFILER does not name a CellProfiler program or its python")
-    if Path(program).name.startswith("python"):
-        return [program, "-m", "cellprofiler"]
-    return [program]
+@pytest.fixture
+def command(cellprofiler) -> list[str]:
+    return cellprofiler
 
 
 def run(command: list[str], pipeline: Path, folder: Path, output: Path) -> dict[str, list[dict]]:

@@ -25,16 +25,15 @@ from napari_fluorgen.measurement import (
 from napari_fluorgen.measurement.cellprofiler_gather import read_table
 from napari_fluorgen.stack import FieldIdentity
 
-pytestmark = [pytest.mark.cellprofiler, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.cellprofiler,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("cellprofiler"),
+]
 
 SHAPE = (128, 160)
 NUCLEI = ((30, 30), (90, 120))
-
-
-@pytest.fixture(autouse=True)
-def _named():
-    if not os.environ.get("FLUORGEN_CELLPROFILER"):
-        pytest.skip("FLUORGEN_CELLPROFILER does not name a CellProfiler program or its python")
 
 
 @pytest.fixture

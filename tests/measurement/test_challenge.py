@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 
 import numpy as np
@@ -75,9 +74,8 @@ def drawn(defects: int) -> dict[str, np.ndarray]:
 @pytest.mark.cellprofiler
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("cellprofiler")
 def test_drawn_objects_are_counted_by_the_real_cellprofiler():
-    if not os.environ.get("FLUORGEN_CELLPROFILER"):
-        pytest.skip("FLUORGEN_CELLPROFILER does not name a CellProfiler")
     assert find_cellprofiler() is not None
     measured = measure_features([("a", drawn(0), drawn(5)), ("b", drawn(5), drawn(5))])
     assert set(measured.truth) == set(feature_names())

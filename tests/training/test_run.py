@@ -392,9 +392,7 @@ try:
 finally:  # in one piece: two processes share this pipe
     os.write(1, f"crops {{' '.join(map(str, drawn))}}\\n".encode())
 """)
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=280, check=False
-    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines.count("returned") == 1

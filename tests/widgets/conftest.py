@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from napari_fluorgen.stack import BrightfieldStack, FieldIdentity, StainedField
 PLANES = 7
 PIXEL_UM = 0.325
 MODEL = "tiny-20x"
+WAIT = 60_000
 
 
 def make_planes(seed: int, shape: tuple[int, int] = (96, 128), planes: int = PLANES) -> np.ndarray:
@@ -134,3 +137,43 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(model_folder))
     return model_folder
+
+
+@pytest.fixture
+def install_folder(model_folder, tmp_path, monkeypatch):
+    """Take new models into a folder of their own; the tiny one is found there, too."""
+    folder = tmp_path / "models"
+    shutil.copytree(model_folder, folder)
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def judged(result):
+    """A result whose model knows nuclei: one trusted, one to review, one rejected."""
+    nuclei = {
+        "label": np.array([1, 2, 3], np.uint32),
+        "probability_mean": np.array([0.9, 0.8, 0.7]),
+        "p_value": np.array([0.01, 0.2, 0.9]),
+        "confidence": np.array([0.99, 0.7, 0.4]),
+        "decision": np.array(["accept", "review", "reject"]),
+        "reviewed": np.array(["", "", ""]),
+    }
+    provenance = {**result.provenance, "request": {"significance": 0.05, "fdr": 0.2}}
+    return replace(result, nuclei=nuclei, provenance=provenance)
+
+
+def add_result(viewer, result, stack, run="run"):
+    from napari_fluorgen.widgets.docks import common
+    from napari_fluorgen.widgets.presenters.layers import result_layers, stack_layers
+    from napari_fluorgen.widgets.presenters.spatial import Spatial
+
+    source = common.add_layer(viewer, stack_layers(stack)[0])
+    specs = result_layers(
+        result, Spatial.of_layer(source).plane(), run=run, source_id=str(source.unique_id)
+    )
+    return [common.add_layer(viewer, spec) for spec in specs]
+
+
+def ready(qtbot, dock):
+    qtbot.waitUntil(lambda: dock.review.nuclei is not None, timeout=WAIT)

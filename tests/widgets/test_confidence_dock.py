@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
-from napari_fluorgen.widgets.presenters.layers import record_of, result_layers, stack_layers
+from napari_fluorgen.widgets.presenters.layers import record_of
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
-from napari_fluorgen.widgets.presenters.spatial import Spatial
 
-from .conftest import make_planes
-
-WAIT = 60_000
+from .conftest import WAIT, add_result, ready
 
 
 @pytest.fixture
@@ -26,37 +21,10 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def judged(result):
-    """A result whose model knows nuclei: one trusted, one to review, one rejected."""
-    nuclei = {
-        "label": np.array([1, 2, 3], np.uint32),
-        "probability_mean": np.array([0.9, 0.8, 0.7]),
-        "p_value": np.array([0.01, 0.2, 0.9]),
-        "confidence": np.array([0.99, 0.7, 0.4]),
-        "decision": np.array(["accept", "review", "reject"]),
-        "reviewed": np.array(["", "", ""]),
-    }
-    provenance = {**result.provenance, "request": {"significance": 0.05, "fdr": 0.2}}
-    return replace(result, nuclei=nuclei, provenance=provenance)
-
-
-def add_result(viewer, result, stack, run="run"):
-    source = common.add_layer(viewer, stack_layers(stack)[0])
-    specs = result_layers(
-        result, Spatial.of_layer(source).plane(), run=run, source_id=str(source.unique_id)
-    )
-    return [common.add_layer(viewer, spec) for spec in specs]
-
-
-@pytest.fixture
 def dock(viewer, qtbot):
     dock = ConfidenceDock(viewer)
     qtbot.addWidget(dock)
     return dock
-
-
-def ready(qtbot, dock):
-    qtbot.waitUntil(lambda: dock.review.nuclei is not None, timeout=WAIT)
 
 
 def labels_of(viewer):
@@ -292,93 +260,6 @@ def test_truth_of_the_field_is_plotted(viewer, qtbot, dock, stack, judged):
     assert view.numbers.text().startswith("At 0.10, 0.0 % of the nucleus and")
     view.plot.resize(300, 220)
     assert not view.plot.grab().isNull()
-
-
-def write_pair(folder: Path, number: int) -> None:
-    stem = f"Demo_B03_T0001F{number:03d}L01"
-    for index, plane in enumerate(make_planes(number), start=1):
-        tifffile.imwrite(folder / f"{stem}A04Z{index:02d}C04.tif", plane)
-    truth = np.full((96, 128), 100, np.uint16)
-    y, x = np.mgrid[:96, :128]
-    labels = np.zeros((96, 128), np.uint16)
-    for nucleus, (row, column) in enumerate([(30, 30), (60, 90)], start=1):
-        labels[(y - row) ** 2 + (x - column) ** 2 < 150] = nucleus
-    truth[labels > 0] = 2000
-    tifffile.imwrite(folder / f"{stem}A01Z01C01.tif", truth)
-    (folder / "labels").mkdir(exist_ok=True)
-    tifffile.imwrite(folder / "labels" / f"{stem}_nuclei.tif", labels)
-
-
-@pytest.fixture
-def own_models(model_folder, tmp_path, monkeypatch):
-    import shutil
-
-    folder = tmp_path / "models"
-    shutil.copytree(model_folder, folder)
-    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(folder))
-    return folder
-
-
-def test_recalibration_makes_a_model_and_judges_again(
-    viewer, qtbot, dock, stack, result, tmp_path, own_models
-):
-    from napari_fluorgen.models import list_models
-
-    pairs = tmp_path / "pairs"
-    pairs.mkdir()
-    for number in (1, 2):
-        write_pair(pairs, number)
-    labels = add_result(viewer, replace(result, p_values={}, verdict="Not alike."), stack)[-1]
-    ready(qtbot, dock)
-    dock.recalibrate.start(pairs)
-    assert dock.recalibrate.cancel.isVisibleTo(dock)
-    qtbot.waitUntil(lambda: not dock.recalibrate.running, timeout=WAIT)
-    assert "2 fields" in dock.recalibrate.done.text()
-    assert "tiny-20x-recalibrated" in [model.name for model in list_models()]
-    qtbot.waitUntil(lambda: dock.run().has_confidence, timeout=WAIT)
-    assert not dock.verdict.isVisibleTo(dock)
-    assert dock.map.button.isEnabled()
-    assert np.isfinite(labels.features["p_value"]).all()
-    provenance = dock.run().provenance
-    assert provenance["calibration"] == "tiny-20x-recalibrated"
-    assert provenance["confidence"]["calibrated_on_fields"] == 2
-    view = dock.calibration
-    view.advanced.toggle.setChecked(True)
-    qtbot.waitUntil(lambda: "2 calibration fields" in view.caption.text(), timeout=WAIT)
-    assert view.plot.curves.low is not None
-
-
-def test_a_stopped_recalibration_leaves_nothing(
-    viewer, qtbot, dock, stack, judged, tmp_path, own_models
-):
-    pairs = tmp_path / "pairs"
-    pairs.mkdir()
-    for number in (1, 2, 3):
-        write_pair(pairs, number)
-    add_result(viewer, judged, stack)
-    before = sorted(own_models.iterdir())
-    dock.recalibrate.start(pairs)
-    dock.recalibrate.cancel.click()
-    qtbot.waitUntil(lambda: not dock.recalibrate.running, timeout=WAIT)
-    assert "Stopped" in dock.recalibrate.done.text()
-    assert sorted(own_models.iterdir()) == before
-
-
-def test_pairs_that_are_none_become_one_sentence(
-    viewer, qtbot, dock, stack, judged, tmp_path, own_models
-):
-    from napari.utils.notifications import notification_manager
-
-    add_result(viewer, judged, stack)
-    seen = []
-    notification_manager.notification_ready.connect(lambda n: seen.append(str(n.message)))
-    (tmp_path / "nothing").mkdir()
-    dock.recalibrate.start(tmp_path / "nothing")
-    qtbot.waitUntil(lambda: bool(seen), timeout=WAIT)
-    assert "\n" not in seen[0]
-    assert "nothing" in seen[0]
-    qtbot.waitUntil(lambda: not dock.recalibrate.running, timeout=WAIT)
-    assert dock.recalibrate.button.isEnabled()
 
 
 def test_it_fits_the_dock_with_all_it_can_say(viewer, qtbot, dock, stack, judged):

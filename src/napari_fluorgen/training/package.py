@@ -147,10 +147,7 @@ def found_nuclei(
         found = segment_nuclei(
             probability,
             pixel_size_um=config.pixel_size_um,
-            threshold=config.nuclei.threshold,
-            min_area_um2=config.nuclei.min_area_um2,
-            max_area_um2=config.nuclei.max_area_um2,
-            seed_distance_um=config.nuclei.seed_distance_um,
+            **config.nuclei.model_dump(),
         )
         yield probability, pair.labels, found
 

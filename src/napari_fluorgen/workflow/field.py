@@ -76,11 +76,7 @@ def stain_field(
     raw = yield from stain_arrays(
         stack,
         model,
-        device=request.device,
-        precision=request.precision,
-        focus=request.focus,
-        pixel_size_um=request.pixel_size_um,
-        tile_px=request.tile_px,
+        **request.engine_settings(),
         should_stop=should_stop,
     )
     yield _stage("confidence", should_stop)
@@ -88,14 +84,10 @@ def stain_field(
     calibration = None if stored is None else Calibration.from_arrays(stored)
     p_values = p_value_maps(raw.nuclei_probability, calibration)
     yield _stage("segmentation", should_stop)
-    settings = model.spec.nuclei
     labels = segment_nuclei(
         raw.nuclei_probability,
         pixel_size_um=raw.adaptation.pixel_size_um,
-        threshold=settings.threshold,
-        min_area_um2=settings.min_area_um2,
-        max_area_um2=settings.max_area_um2,
-        seed_distance_um=settings.seed_distance_um,
+        **model.spec.nuclei.model_dump(),
     )
     judgement = judge(labels, raw.nuclei_probability, p_values, calibration, request)
     record = run_record(describe_input(stack), request, model, raw, started) | {

@@ -160,15 +160,8 @@ def segment(
     probability: NDArray[np.float32], spec: ModelSpec, threshold: float
 ) -> NDArray[np.uint32]:
     """Cut nuclei out of their probability by the settings of a model."""
-    settings = spec.nuclei
-    return segment_nuclei(
-        probability,
-        pixel_size_um=spec.pixel_size_um,
-        threshold=threshold,
-        min_area_um2=settings.min_area_um2,
-        max_area_um2=settings.max_area_um2,
-        seed_distance_um=settings.seed_distance_um,
-    )
+    settings = spec.nuclei.model_dump() | {"threshold": threshold}
+    return segment_nuclei(probability, pixel_size_um=spec.pixel_size_um, **settings)
 
 
 def best_threshold(network: nn.Module, parts: Sequence[TunedField], spec: ModelSpec) -> float:

@@ -61,6 +61,10 @@ class StainRequest(BaseModel):
         except ValidationError as error:
             raise ConfigError(describe_validation_error(error)) from None
 
+    def engine_settings(self) -> dict[str, Any]:
+        """Return what of the request goes to `stain_arrays`."""
+        return self.model_dump(include={"device", "precision", "focus", "pixel_size_um", "tile_px"})
+
     def to_record(self) -> dict[str, Any]:
         """Return the request as JSON-ready values."""
         return self.model_dump(mode="json")

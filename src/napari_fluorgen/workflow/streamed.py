@@ -106,11 +106,7 @@ def stream_field(
     raw = yield from stain_arrays(
         stack,
         model,
-        device=request.device,
-        precision=request.precision,
-        focus=request.focus,
-        pixel_size_um=request.pixel_size_um,
-        tile_px=request.tile_px,
+        **request.engine_settings(),
         should_stop=should_stop,
         sink=_ZarrSink(writer, work / "scratch.zarr"),
         journal=journal,
@@ -241,7 +237,6 @@ class NucleiRows:
         probabilities = self._writer.channel(PROBABILITY)
         shape = probabilities.shape
         self._unnumbered = scratch_array(self._scratch, "labels", shape, np.uint32, new=True)
-        settings = model.spec.nuclei
         total: Any = 0.0
         for window in windows(shape):
             check()
@@ -254,10 +249,7 @@ class NucleiRows:
             labels = segment_nuclei(
                 probability,
                 pixel_size_um=pixel_size_um,
-                threshold=settings.threshold,
-                min_area_um2=settings.min_area_um2,
-                max_area_um2=settings.max_area_um2,
-                seed_distance_um=settings.seed_distance_um,
+                **model.spec.nuclei.model_dump(),
             )
             self._keep(labels, probability, p_values, window)
         self.histogram = (total / (shape[0] * shape[1])).astype(np.float32)

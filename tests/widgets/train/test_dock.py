@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 
 import numpy as np
@@ -139,15 +138,6 @@ def test_installed_models_are_listed_at_once(viewer, qtbot, dock, models, monkey
     installed.changed.emit()
     qtbot.waitUntil(lambda: stain.controls.models.count() == before - 1, timeout=WAIT)
     qtbot.waitUntil(lambda: dock.controls.models.findData(MODEL) < 0, timeout=WAIT)
-
-
-@pytest.fixture
-def install_folder(model_folder, tmp_path, monkeypatch):
-    """Take new models into a folder of their own; the tiny one is found there, too."""
-    folder = tmp_path / "models"
-    shutil.copytree(model_folder, folder)
-    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(folder))
-    return folder
 
 
 @pytest.fixture
