@@ -214,9 +214,10 @@ def main() -> None:
         if n < 6 or not all(stain in one.truth for one in fields):
             continue
         own = figures.package_intervals(unseen, stain, package)
-        own |= figures.intervals(fields, stain)
+        intervals = package.intervals.get(stain)
+        own |= figures.intervals(fields, stain, number, intervals)
         if options.flips >= 6:
-            few = figures.intervals(fields[: options.flips], stain)
+            few = figures.intervals(fields[: options.flips], stain, number, intervals)
             own |= {f"{key}, {options.flips} fields": row for key, row in few.items()}
         result["intervals"][stain] = own
         show(f"Intervals of {stain} at 0.9", own)

@@ -14,10 +14,9 @@ from napari_fluorgen.confidence import (
     THRESHOLDS,
     Calibration,
     FieldCalibration,
+    IntervalCalibration,
     ObjectCalibration,
     best_overlap,
-    calibrate_by_residual,
-    calibrate_interval,
     error_rates,
     interval,
     looks_like_calibration,
@@ -26,11 +25,14 @@ from napari_fluorgen.confidence import (
     trusted_objects,
 )
 from napari_fluorgen.confidence.fields import compare_histogram
+from napari_fluorgen.confidence.intervals import SCALES, choose_scale, share_outside
+from napari_fluorgen.confidence.residual import COVERAGE
 from napari_fluorgen.confidence.scores import LEVELS, to_levels
 
 SIGNIFICANCE = (0.01, 0.05, 0.1, 0.2)
 RATES = (0.05, 0.1, 0.2)
-INTERVAL_SPLITS = 5
+FLOOR = 1e-3
+"""Smallest spread that is believed, as `calibrate_interval` has it."""
 
 Row = dict[str, float]
 Table = dict[str, Row]
@@ -219,39 +221,44 @@ def covered(
     }
 
 
-def intervals(fields: Sequence[Predicted], stain: str) -> Table:
-    """Coverage and width by where the spread comes from, over splits; flips where they are."""
-    flips = all(stain in one.spread for one in fields)
-    kinds = ["constant", "table", *(["flips"] if flips else [])]
-    rows: dict[str, list[Row]] = {}
-    for known, new in splits(len(fields), INTERVAL_SPLITS, 2 / 3):
-        for kind in kinds:
+def intervals(
+    fields: Sequence[Predicted], stain: str, number: int, package: IntervalCalibration | None
+) -> Table:
+    """Coverage and width by where the spread comes from, over splits.
 
-            def spread(one: Predicted, kind: str = kind) -> np.ndarray:
-                return one.spread[stain] if kind == "flips" else np.ones_like(one.stains[stain])
-
-            for unit in ("pixel", "field") if kind == "table" else ("pixel",):
-                if kind == "table":
-                    pairs = [(fields[i].stains[stain], fields[i].truth[stain]) for i in known]
-                    calibration = calibrate_by_residual(pairs, unit=unit)
-                else:
-                    calibration = calibrate_interval(
-                        ((fields[i].stains[stain], spread(fields[i]), fields[i].truth[stain])
-                         for i in known), unit=unit)  # fmt: skip
-
-                def ends(
-                    one: Predicted, calibration: Any = calibration, kind: str = kind
-                ) -> tuple[Any, Any]:
-                    own = None if kind == "table" else spread(one)
-                    return interval(one.stains[stain], own, calibration, limits=(0, 1))
-
-                rows.setdefault(f"{kind}, {unit}", []).append(
-                    covered([fields[i] for i in new], stain, ends)
-                )
-    return {
-        name: {key: float(np.mean([row[key] for row in own])) for key in own[0]}
-        for name, own in rows.items()
+    The scale is found anew in each split. The table of errors is that of the package, whose
+    calibration fields are others; flips are compared where all fields have them.
+    """
+    spreads: dict[str, Callable[[Predicted], np.ndarray]] = {
+        "constant": lambda one: np.ones_like(one.stains[stain])
     }
+    if package is not None and package.table is not None:
+        table = package.table
+        spreads["table"] = lambda one: table.spread(one.stains[stain])
+    if all(stain in one.spread for one in fields):
+        spreads["flips"] = lambda one: one.spread[stain]
+    result: Table = {}
+    weights = [one.stains[stain].size for one in fields]
+    for kind, spread in spreads.items():
+        widths = [np.maximum(spread(one), FLOOR) for one in fields]
+        curves = np.stack([
+            share_outside(np.abs(one.truth[stain] - one.stains[stain]) / width)
+            for one, width in zip(fields, widths, strict=True)
+        ])  # fmt: skip
+        for unit in ("pixel", "field"):
+            scales, inside = [], []
+            for known, new in splits(len(fields), number):
+                own = choose_scale(curves[known], [weights[i] for i in known], COVERAGE, unit)
+                scales.append(own)
+                at = int(np.searchsorted(SCALES, own))
+                inside.append(1 - curves[new, at].mean() if at < SCALES.size else 1.0)
+            scale = float(np.median(scales))
+            calibration = IntervalCalibration(scale, FLOOR, COVERAGE, unit, len(fields) // 2)
+            # Widths at one scale: the splits differ by a few per cent only.
+            row = covered(fields, stain, lambda one, c=calibration, s=spread: interval(
+                one.stains[stain], s(one), c, limits=(0, 1)))  # fmt: skip
+            result[f"{kind}, {unit}"] = row | {"coverage": float(np.mean(inside))}
+    return result
 
 
 def package_intervals(fields: Sequence[Predicted], stain: str, calibration: Calibration) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -133,24 +133,42 @@ def calibrate_interval(
         raise ConfigError(f"The unit is {unit!r}: choose pixel or field.")
     if not 0 < floor < np.inf:
         raise ConfigError(f"The smallest spread is {floor}: give a number above 0.")
-    shares, weights = [], []
+    curves, weights = [], []
     for number, (prediction, spread, truth) in enumerate(fields):
         ratio = _ratio(prediction, spread, truth, floor, number)
-        # A pixel lies outside at each scale below its ratio.
-        counts = np.bincount(np.searchsorted(SCALES, ratio, side="left"), minlength=SCALES.size + 1)
-        shares.append(1 - np.cumsum(counts)[:-1] / ratio.size)
+        curves.append(share_outside(ratio))
         weights.append(ratio.size)
-    if not shares:
+    if not curves:
         raise InputError("There is no field to calibrate on: give at least one with its truth.")
-    outside = np.clip(shares, 0, 1)
+    scale = choose_scale(np.stack(curves), weights, coverage, unit)
+    return IntervalCalibration(scale, float(floor), float(coverage), unit, len(curves), table)
+
+
+def share_outside(ratio: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Share of the pixels of a field that lie outside at each of `SCALES`.
+
+    `ratio` is the error of each pixel over its spread: a pixel lies outside at each scale below.
+    """
+    counts = np.bincount(
+        np.searchsorted(SCALES, ratio.ravel(), side="left"), minlength=SCALES.size + 1
+    )
+    return np.clip(1 - np.cumsum(counts)[:-1] / ratio.size, 0, 1)
+
+
+def choose_scale(
+    outside: NDArray[np.float64], weights: Sequence[int], coverage: float, unit: Unit
+) -> float:
+    """Smallest of `SCALES` at which the intervals hold `coverage`; infinite where none does.
+
+    `outside` holds a row of `share_outside` a field, `weights` its number of pixels; `unit` is
+    that of `calibrate_interval`.
+    """
     if unit == "field":
         # Risk control asks for losses that rise with the threshold, from none on.
         losses = np.pad(outside[:, ::-1], ((0, 0), (1, 0)))
-        scale = -risk_control_threshold(losses, np.append(-np.inf, -SCALES[::-1]), 1 - coverage)
-    else:
-        allowed = np.average(outside, axis=0, weights=weights) <= 1 - coverage + 1e-12
-        scale = float(SCALES[np.argmax(allowed)]) if allowed.any() else np.inf
-    return IntervalCalibration(scale, float(floor), float(coverage), unit, len(shares), table)
+        return -risk_control_threshold(losses, np.append(-np.inf, -SCALES[::-1]), 1 - coverage)
+    allowed = np.average(outside, axis=0, weights=weights) <= 1 - coverage + 1e-12
+    return float(SCALES[np.argmax(allowed)]) if allowed.any() else np.inf
 
 
 def interval(
