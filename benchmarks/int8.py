@@ -1,0 +1,159 @@
+"""What eight-bit networks would gain and cost: a trial with NNCF, apart from the package.
+
+    python -m pip install nncf
+    python benchmarks/int8.py [--model adipocyte-20x] [--fields 30] [--learn 24]
+
+Quantises the networks of a model after training (NNCF, its mixed preset) on simulated fields of
+their own seeds, then runs whole fields that nothing has seen in float32, in bfloat16 where the
+processor has it, and in eight bits; prints the processor's time for a field, the official pixel
+error and the deviation from float32. Eight bits would be worth keeping where the error moves by
+less than one per cent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import fields as simulated
+import numpy as np
+from numpy.typing import NDArray
+
+import napari_fluorgen as fluorgen
+from napari_fluorgen.measurement import score_fields
+from napari_fluorgen.simulation.presets import get_preset
+from napari_fluorgen.staining import match_stack
+from napari_fluorgen.staining.backends import openvino_cpu
+from napari_fluorgen.staining.backends.dense_blocks import split_concatenations
+from napari_fluorgen.staining.devices import has_native_bfloat16
+from napari_fluorgen.staining.source import TileSource
+
+LEARN_SEED = 8000
+Maps = dict[str, NDArray[np.float32]]
+
+
+def main() -> None:
+    """Quantise, run, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="adipocyte-20x", help="name or folder")
+    parser.add_argument("--learn", type=int, default=24, help="fields to quantise with")
+    simulated.add_options(parser, fields=30)
+    options = parser.parse_args()
+    simulated.bound_threads(options.threads)
+    try:
+        import nncf
+    except ImportError:
+        parser.error("nncf is not installed: python -m pip install nncf")
+
+    model = fluorgen.load_model(options.model)
+    preset = get_preset(model.spec.magnification)
+    side = options.side or simulated.SIDES[preset.magnification]
+
+    def files(first: int, count: int) -> list[Path]:
+        seeds = range(first, first + count)
+        return simulated.simulate(preset, seeds, side, options.data, workers=options.workers)
+
+    def graph() -> Any:
+        network = openvino_cpu.OpenVinoBackend(model, "float32")._read()
+        network.reshape([1, model.spec.planes, side, side])
+        return network
+
+    learned = [scaled(model, true) for true in simulated.read_all(files(LEARN_SEED, options.learn))]
+    quantised = nncf.quantize(
+        graph(),
+        nncf.Dataset(learned),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=options.learn,
+    )
+    plain = {"float32": "f32"} | ({"bfloat16": "bf16"} if has_native_bfloat16() else {})
+    runs = {name: compiled(graph(), hint, options.threads) for name, hint in plain.items()}
+    runs["int8"] = compiled(quantised, list(plain.values())[-1], options.threads)
+    rows = measure(model, files(options.seed, options.fields), runs)
+    show(rows)
+    simulated.write_json(options.output, {"model": model.spec.name, "digest": model.digest} | rows)
+
+
+def scaled(model: fluorgen.models.Model, true: simulated.TrueField) -> NDArray[np.float32]:
+    """Planes (1, Z, Y, X) of a field as the networks see them."""
+    adaptation = match_stack(true.stack, model.spec)
+    rows, columns = (slice(0, n) for n in adaptation.model_shape)
+    return TileSource(true.stack, model.spec, adaptation).read(rows, columns)[0][None]
+
+
+def compiled(network: Any, hint: str, threads: int) -> Any:
+    """A request for one whole field, compiled as the engine does."""
+    ov = openvino_cpu.import_openvino()
+    split_concatenations(network, ov.opset13)
+    settings = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    return ov.Core().compile_model(network, "CPU", settings).create_infer_request()
+
+
+def measure(
+    model: fluorgen.models.Model, files: Sequence[Path], runs: dict[str, Any]
+) -> dict[str, Any]:
+    """Run each field in each way, in turn, so that a busy machine slows all of them alike."""
+    names = model.spec.output_names
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    maps: dict[str, list[Maps]] = {name: [] for name in runs}
+    truth = []
+    for true in simulated.read_all(files):
+        planes = scaled(model, true)
+        truth.append(true.truth)
+        for name, request in runs.items():
+            began = time.process_time()
+            outputs = request.infer([planes])
+            seconds[name].append(time.process_time() - began)
+            maps[name].append(
+                {key: own[0, 0].copy() for key, own in zip(names, outputs.values(), strict=True)}
+            )
+
+    def images(name: str) -> Iterator[tuple[Any, Any]]:
+        for own, true in zip(maps[name], truth, strict=True):
+            yield {s: model.spec.outputs[s].to_counts(own[s]) for s in model.spec.stains}, true
+
+    exact = maps["float32"]
+    return {
+        name: {
+            "processor seconds": float(np.median(seconds[name])),
+            "pixel error": score_fields(images(name)).pixel_error,
+            "deviation": {
+                key: {
+                    "largest": max(float(np.abs(a[key] - b[key]).max()) for a, b in pairs),
+                    "mean": float(np.mean([np.abs(a[key] - b[key]).mean() for a, b in pairs])),
+                }
+                for key in names
+            },
+        }
+        for name, pairs in ((name, list(zip(maps[name], exact, strict=True))) for name in runs)
+    }
+
+
+def show(rows: dict[str, Any]) -> None:
+    """Print the table."""
+    exact = rows["float32"]["pixel error"]
+    print("| | processor s a field | pixel error | moved by | largest, mean deviation |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, row in rows.items():
+        error = row["pixel error"]
+        deviation = ", ".join(
+            f"{key} {own['largest']:.3f}, {own['mean']:.4f}"
+            for key, own in row["deviation"].items()
+        )
+        print(
+            f"| {name} | {row['processor seconds']:.2f} | {error:.4f} "
+            f"| {100 * (error / exact - 1):+.2f} % | {deviation} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
