@@ -31,6 +31,14 @@ def stain(
     focus: options.Focus = "auto",
     pixel_size: options.PixelSize = None,
     tile: options.TileSize = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Stain on the workers of this Dask scheduler, such as tcp://node1:8786.",
+        ),
+    ] = None,
     json: output.JsonFlag = False,
 ) -> None:
     """Stain brightfield z-stacks; fields that fail are listed and the others are done."""
@@ -40,7 +48,7 @@ def stain(
     from napari_fluorgen.cli.progress import run_progress
     from napari_fluorgen.io import find_fields
     from napari_fluorgen.io.files import check_reachable
-    from napari_fluorgen.workflow import StainRequest, drain, stain_batch
+    from napari_fluorgen.workflow import StainRequest, drain, stain_batch, stain_on_cluster
 
     request = StainRequest.build(
         model=model,
@@ -55,18 +63,21 @@ def stain(
     )
     for path in inputs:
         check_reachable(path)
-    found = find_fields(inputs)
+    # Workers of a cluster have other working directories.
+    found = find_fields([path.resolve() for path in inputs] if scheduler else inputs)
     with run_progress() as progress, stop_on_interrupt() as should_stop:
         for problem in found.problems if found.fields else found.problems[1:]:
             progress.note(problem)
-        batch = stain_batch(
-            found,
-            request,
-            folder,
-            format=format,
-            overwrite=overwrite,
-            resume=resume,
-            should_stop=should_stop,
+        settings: dict[str, Any] = {
+            "format": format,
+            "overwrite": overwrite,
+            "resume": resume,
+            "should_stop": should_stop,
+        }
+        batch = (
+            stain_batch(found, request, folder, **settings)
+            if scheduler is None
+            else stain_on_cluster(found, request, folder, scheduler, **settings)
         )
         summary = drain(batch, progress)
     raise typer.Exit(_report(summary, progress.events, len(found.fields), json))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -24,8 +24,11 @@ from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 FORMATS = ("tiff", "ome-zarr")
 RUN_FILE = "run.json"
+LOCK_FILE = ".run.json.lock"
+"""Held while a program changes `RUN_FILE`; it stays, empty."""
 RESULT = "result"
 _VERDICT = "verdict"
+_LOCK_SECONDS = 60
 _run_lock = threading.Lock()
 
 
@@ -191,7 +194,7 @@ def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, s
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             continue
-        with suppress(OSError):
+        with contextlib.suppress(OSError):
             if path.is_file():
                 path.unlink()
             elif is_stained_field(path):
@@ -239,7 +242,7 @@ def update_run(folder: str | PathLike[str], records: Mapping[str, Mapping[str, A
         The present ``run.json`` is damaged.
     """
     path = Path(folder) / RUN_FILE
-    with _run_lock:
+    with _run_lock, _alone(path):
         fields = read_run(folder) | {name: dict(record) for name, record in records.items()}
         ordered = {name: fields[name] for name in sorted(fields, key=natural_key)}
         text = json.dumps({"fields": ordered}, indent=1, ensure_ascii=False, default=_jsonable)
@@ -249,6 +252,27 @@ def update_run(folder: str | PathLike[str], records: Mapping[str, Mapping[str, A
         with atomic_path(path, overwrite=True) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other programs, on other machines too, from changing a record at the same time."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(LOCK_FILE), timeout=_LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"{path} was held by another program for {_LOCK_SECONDS} s: wait until that has ended "
+            "and start again with --resume."
+        ) from error
+    except (OSError, NotImplementedError):
+        pass  # it cannot be written either, or its disk knows no locks
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _on_one_line(found: re.Match[str]) -> str:

@@ -16,6 +16,7 @@ from napari_fluorgen.workflow.events import (
 
 if TYPE_CHECKING:
     from napari_fluorgen.workflow.batch import BatchSummary, stain_batch
+    from napari_fluorgen.workflow.cluster import stain_on_cluster
     from napari_fluorgen.workflow.demo import DemoResult, run_demo
     from napari_fluorgen.workflow.estimate import estimate_field
     from napari_fluorgen.workflow.field import drain, stain, stain_field
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "BatchSummary": "batch",
     "stain_batch": "batch",
+    "stain_on_cluster": "cluster",
     "DemoResult": "demo",
     "run_demo": "demo",
     "estimate_field": "estimate",
@@ -68,6 +70,7 @@ __all__ = [
     "stain",
     "stain_batch",
     "stain_field",
+    "stain_on_cluster",
 ]
 
 

@@ -66,6 +66,26 @@ class BatchSummary:
     cancelled: bool = False
 
 
+class Tally:
+    """Sorts the ends of fields, as they come, for the summary."""
+
+    def __init__(self) -> None:
+        self._names: dict[type, list[str]] = {FieldWritten: [], FieldSkipped: [], FieldFailed: []}
+        self._reasons: dict[str, str] = {}
+
+    def add(self, event: FieldWritten | FieldSkipped | FieldFailed) -> None:
+        """Count a field."""
+        name = event.identity.name
+        self._names[type(event)].append(name)
+        if not isinstance(event, FieldWritten):
+            self._reasons[name] = event.reason
+
+    def summary(self, folder: Path, found: FoundFields, *, cancelled: bool) -> BatchSummary:
+        """What became of every field so far."""
+        done, skipped, failed = (tuple(names) for names in self._names.values())
+        return BatchSummary(folder, done, skipped, failed, self._reasons, found.problems, cancelled)
+
+
 def stain_batch(
     found: FoundFields,
     request: StainRequest,
@@ -116,28 +136,19 @@ def stain_batch(
     ModelError, DeviceError
         When the model or the device cannot be used.
     """
-    from napari_fluorgen.models import load_model
-
     folder = Path(folder)
-    _check_found(found)
-    check_output_folder(folder)
-    _check_names(found, folder, overwrite or resume)
-    if model is None:
-        model = load_model(request.model)
-    done: list[str] = []
-    skipped: list[str] = []
-    failed: list[str] = []
-    reasons: dict[str, str] = {}
+    model = prepare_batch(found, request, folder, allowed=overwrite or resume, model=model)
+    tally = Tally()
     cancelled = False
     total = len(found.fields)
     for index, source in enumerate(found.fields):
-        identity = source.identity
         if should_stop is not None and should_stop():
             cancelled = True
             break
-        yield FieldStarted(identity, index, total)
+        yield FieldStarted(source.identity, index, total)
+        ended: FieldWritten | FieldSkipped | FieldFailed
         try:
-            written = yield from _one_field(
+            ended = yield from one_field(
                 source, request, folder, format, overwrite, resume, model, should_stop
             )
         except Cancelled:
@@ -146,21 +157,37 @@ def stain_batch(
         except (OutputError, ModelError, DeviceError):
             raise  # would stop the other fields too
         except Exception as error:  # a fault in one field must not end a night's run
-            known = isinstance(error, FluorgenError)
-            name = identity.name
-            reasons[name] = (
-                str(error) if known else f"{name} stopped with {type(error).__name__}: {error}"
-            )
-            failed.append(name)
-            yield FieldFailed(identity, reasons[name])
-            continue
-        (done if isinstance(written, FieldWritten) else skipped).append(identity.name)
-        if isinstance(written, FieldSkipped):
-            reasons[identity.name] = written.reason
-        yield written
-    return BatchSummary(
-        folder, tuple(done), tuple(skipped), tuple(failed), reasons, found.problems, cancelled
-    )
+            ended = FieldFailed(source.identity, reason_of(source.identity.name, error))
+        tally.add(ended)
+        yield ended
+    return tally.summary(folder, found, cancelled=cancelled)
+
+
+def prepare_batch(
+    found: FoundFields,
+    request: StainRequest,
+    folder: Path,
+    *,
+    allowed: bool,
+    model: Model | None = None,
+) -> Model:
+    """Check what can be checked before the first field, and open the model.
+
+    `allowed` says whether `folder` may hold results of these fields. Raises as `stain_batch`.
+    """
+    from napari_fluorgen.models import load_model
+
+    _check_found(found)
+    check_output_folder(folder)
+    _check_names(found, folder, allowed)
+    return load_model(request.model) if model is None else model
+
+
+def reason_of(name: str, error: BaseException) -> str:
+    """Why a field failed, in a sentence."""
+    if isinstance(error, FluorgenError):
+        return str(error)
+    return f"{name} stopped with {type(error).__name__}: {error}"
 
 
 def _check_found(found: FoundFields) -> None:
@@ -240,7 +267,7 @@ def check_disk_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _one_field(
+def one_field(
     source: FieldSource,
     request: StainRequest,
     folder: Path,
@@ -250,6 +277,7 @@ def _one_field(
     model: Model,
     should_stop: StopCheck | None,
 ) -> Generator[Any, None, FieldWritten | FieldSkipped]:
+    """Stain and write one field; parameters, events and errors are those of `stain_batch`."""
     from napari_fluorgen.io import results
 
     began = time.perf_counter()
