@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import reference_tiling
 from fields import bound_threads
 from numpy.typing import NDArray
+from process import peak_bytes
 
 from napari_fluorgen.models import Architecture, Model, ModelSpec, load_model, save_package
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity
@@ -270,10 +270,7 @@ def _last(generator: Any) -> Any:
 
 def _memory(device: str) -> Options:
     """Peak memory of this process, in bytes, and of the GPU where it was used."""
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    found = {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    found = {"peak_bytes": peak_bytes()}
     if device == "cuda":
         import torch
 

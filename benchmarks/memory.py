@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from process import peak_bytes
 
 PLANES, CHUNK, VARIANTS = 7, 1024, 4
 PIXEL_UM = 0.325
@@ -172,12 +172,6 @@ def run_child(source: Path, target: Path, model: Path) -> None:
             }
         )
     )
-
-
-def peak_bytes() -> int:
-    """Peak resident memory of this process."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def measure(size: int, model: Path, work: Path) -> dict:

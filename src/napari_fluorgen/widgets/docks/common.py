@@ -208,10 +208,11 @@ def add_layer(viewer: Any, spec: LayerSpec) -> Any:
     return layer
 
 
-def listen(emitter: Any, method: Callable[[], Any]) -> None:
+def listen(emitter: Any, method: Callable[[], Any]) -> Callable[..., None]:
     """Call a method of a widget at a napari event, until the widget is gone.
 
     What is left then does nothing: to disconnect it while Qt takes the widget down has crashed.
+    A living widget that has heard enough disconnects what this returns.
     """
     reference = weakref.WeakMethod(method)
 
@@ -221,3 +222,4 @@ def listen(emitter: Any, method: Callable[[], Any]) -> None:
             found()
 
     emitter.connect(callback)
+    return callback

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,6 @@ class Review(QWidget):
         self._question = 0  # counts what was asked; an older answer is dropped
         self._moving = False
         self._heard: list[tuple[Any, Any]] = []  # events of the layer and who hears them
-        self.destroyed.connect(partial(_disconnect, self._heard))
         self._build()
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -171,14 +169,15 @@ class Review(QWidget):
             (events.selected_label, self._picked),
             (events.visible, self._follow_eye),
         ):
-            event.connect(method)
-            self._heard.append((event, method))
+            self._heard.append((event, common.listen(event, method)))
 
     def _forget(self) -> None:
-        _disconnect(self._heard)
+        while self._heard:
+            event, callback = self._heard.pop()
+            event.disconnect(callback)
         self._outlines = self._nuclei = self._current = None
 
-    def _edited(self, _event: Any = None) -> None:
+    def _edited(self) -> None:
         self._settle.start()
 
     def _look(self) -> None:
@@ -198,7 +197,7 @@ class Review(QWidget):
 
         Job(self, lambda _stop: once(lambda: find_outlines(image)), on_value=show)
 
-    def _features_changed(self, _event: Any = None) -> None:
+    def _features_changed(self) -> None:
         if not self._moving:
             self.refresh()
 
@@ -266,7 +265,7 @@ class Review(QWidget):
         )
         layer.visible = self._layer.visible
 
-    def _follow_eye(self, _event: Any = None) -> None:
+    def _follow_eye(self) -> None:
         layer = self.layer()
         if layer is not None and self._layer is not None:
             layer.visible = self._layer.visible and self.outline.isChecked()
@@ -302,7 +301,7 @@ class Review(QWidget):
         if not _ON_SCREEN[0] <= extent * camera.zoom <= _ON_SCREEN[1]:
             camera.zoom = _COMFORTABLE / extent
 
-    def _picked(self, _event: Any = None) -> None:
+    def _picked(self) -> None:
         """Judge a nucleus that the user has picked with napari's own tool."""
         if self._moving or self._nuclei is None:
             return
@@ -385,9 +384,3 @@ def _draw(image: NDArray[np.uint8], found: Outlines, codes: NDArray[np.uint8]) -
     flat = image.reshape(-1)
     flat[found.halo] = words.HALO
     flat[found.pixels] = codes[found.rows]
-
-
-def _disconnect(heard: list[tuple[Any, Any]], *_: object) -> None:
-    while heard:
-        event, method = heard.pop()
-        event.disconnect(method)
