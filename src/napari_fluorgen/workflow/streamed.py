@@ -23,6 +23,7 @@ from napari_fluorgen.workflow.field import (
     remember_pace,
     run_record,
 )
+from napari_fluorgen.workflow.heap import return_freed_arrays
 from napari_fluorgen.workflow.judging import conclude
 from napari_fluorgen.workflow.provenance import describe_input, timestamp, versions
 from napari_fluorgen.workflow.request import StainRequest
@@ -92,6 +93,7 @@ def stream_field(
 
     started, began = timestamp(), time.perf_counter()
     work = unfinished_folder(Path(folder), stack)
+    return_freed_arrays()
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     described = describe_input(stack)
