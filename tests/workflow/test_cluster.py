@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 
+import dask
+import dask.array
 import numpy as np
 import pytest
 import tifffile
 
 from napari_fluorgen.errors import ConfigError, InputError, OutputError
-from napari_fluorgen.io import find_fields, results
+from napari_fluorgen.io import FieldSource, FoundFields, find_fields, results
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.workflow import (
     FieldFailed,
     FieldSkipped,
@@ -21,6 +25,8 @@ from napari_fluorgen.workflow import (
 )
 from napari_fluorgen.workflow import cluster as cluster_module
 
+from .conftest import brightfield
+
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
 REQUEST = StainRequest.build(model="tiny", device="cpu", precision="float32")
@@ -29,9 +35,16 @@ REQUEST = StainRequest.build(model="tiny", device="cpu", precision="float32")
 @pytest.fixture(scope="module")
 def scheduler():
     """Address of a scheduler with two workers in threads of this process."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp"
-    ) as cluster:
+    with (
+        dask.config.set(scheduler=None),  # workers set it for their process; undone at the end
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=None,
+            protocol="tcp",
+        ) as cluster,
+    ):
         yield cluster.scheduler_address
 
 
@@ -108,9 +121,26 @@ def test_workers_of_another_version_are_refused(run, plate, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_stacks_beside_a_plate_can_be_sent_to_workers(run, tmp_path):
-    from .conftest import brightfield
+def lazy_stack(number: int) -> BrightfieldStack:
+    return BrightfieldStack(
+        dask.array.from_array(brightfield(number), chunks=(1, 64, 64)),
+        FieldIdentity(f"lazy{number}"),
+        (0.325, 0.325),
+        (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0),
+    )
 
+
+@pytest.mark.timeout(120)
+def test_lazy_stacks_do_not_wait_for_their_own_worker(installed, scheduler, tmp_path):
+    sources = [
+        FieldSource(FieldIdentity(f"lazy{number}"), partial(lazy_stack, number))
+        for number in range(3)
+    ]
+    work = stain_on_cluster(FoundFields(tuple(sources)), REQUEST, tmp_path / "out", scheduler)
+    assert sorted(drain(work).done) == ["lazy0", "lazy1", "lazy2"]
+
+
+def test_stacks_beside_a_plate_can_be_sent_to_workers(run, tmp_path):
     (tmp_path / "stacks").mkdir()
     tifffile.imwrite(tmp_path / "stacks" / "a.tif", brightfield(1), metadata={"axes": "ZYX"})
     summary, _ = run(tmp_path / "stacks", tmp_path / "out")

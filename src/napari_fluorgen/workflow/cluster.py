@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Generator, Iterator
-from concurrent.futures import CancelledError
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_fluorgen.models import Model
 
 _CONNECT_SECONDS = 10
-_LOOK_EVERY = 0.5
+_LOOK_EVERY = 0.2
 
 Ended = FieldWritten | FieldSkipped | FieldFailed
 
@@ -90,7 +90,7 @@ def stain_on_cluster(
     cancelled = False
     total = len(found.fields)
     with _connected(scheduler) as client:
-        from distributed import Event, wait
+        from distributed import Event
 
         stop = Event(client=client)
         arguments = (request.to_record(), str(folder), format, overwrite, resume, stop.name)
@@ -105,10 +105,8 @@ def stain_on_cluster(
                     cancelled = True
                     stop.set()
                     client.cancel(list(pending))
-                else:
-                    # Futures are cancelled where the scheduler is lost.
-                    with contextlib.suppress(TimeoutError, CancelledError), client.as_current():
-                        wait(pending, timeout=_LOOK_EVERY, return_when="FIRST_COMPLETED")
+                else:  # `distributed.wait` would ask for a default client, for all of the process
+                    time.sleep(_LOOK_EVERY)
                 for future in [one for one in pending if one.status != "pending"]:
                     pending.remove(future)
                     ended = _end_of(future, futures[future])
@@ -171,28 +169,33 @@ def _stain_one(
     stop: str,
 ) -> Ended | None:
     """Stain and write one field on a worker; None where it was cancelled."""
+    import dask
     from distributed import Event
 
     event = Event(stop)
     request = StainRequest.model_validate(record)
     with _one_at_a_time:
-        try:
-            return drain(
-                one_field(
-                    source,
-                    request,
-                    Path(folder),
-                    format,
-                    overwrite,
-                    resume,
-                    _model(request.model),
-                    event.is_set,
-                )
-            )
-        except Cancelled:
+        if event.is_set():  # opens the worker's own client, which makes Dask ask the cluster
             return None
-        except Exception as error:  # a fault in one field must not end a night's run
-            return FieldFailed(source.identity, reason_of(source.identity.name, error))
+        # A lazy stack that asked the cluster for its pixels would wait for the worker that reads.
+        with dask.config.set(scheduler="threads"):
+            try:
+                return drain(
+                    one_field(
+                        source,
+                        request,
+                        Path(folder),
+                        format,
+                        overwrite,
+                        resume,
+                        _model(request.model),
+                        event.is_set,
+                    )
+                )
+            except Cancelled:
+                return None
+            except Exception as error:  # a fault in one field must not end a night's run
+                return FieldFailed(source.identity, reason_of(source.identity.name, error))
 
 
 @lru_cache(maxsize=2)
