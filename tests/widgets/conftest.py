@@ -163,6 +163,21 @@ def judged(result):
     return replace(result, nuclei=nuclei, provenance=provenance)
 
 
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    """The Confidence dock; the tests of another dock have their own."""
+    from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
+
+    dock = ConfidenceDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
 def add_result(viewer, result, stack, run="run"):
     from napari_fluorgen.widgets.docks import common
     from napari_fluorgen.widgets.presenters.layers import result_layers, stack_layers

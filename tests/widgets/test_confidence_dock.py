@@ -15,18 +15,6 @@ from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
 from .conftest import WAIT, add_result, ready
 
 
-@pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy()
-
-
-@pytest.fixture
-def dock(viewer, qtbot):
-    dock = ConfidenceDock(viewer)
-    qtbot.addWidget(dock)
-    return dock
-
-
 def labels_of(viewer):
     return find_runs(viewer.layers)[0].layers["nuclei labels"]
 

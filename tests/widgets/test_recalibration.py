@@ -6,24 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import tifffile
 
-from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
-
 from .conftest import WAIT, add_result, make_planes, ready
-
-
-@pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy()
-
-
-@pytest.fixture
-def dock(viewer, qtbot):
-    dock = ConfidenceDock(viewer)
-    qtbot.addWidget(dock)
-    return dock
 
 
 def write_pair(folder: Path, number: int) -> None:

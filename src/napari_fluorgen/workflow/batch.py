@@ -20,6 +20,7 @@ from napari_fluorgen.errors import (
 )
 from napari_fluorgen.stack import BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import (
+    FieldEnded,
     FieldFailed,
     FieldSkipped,
     FieldStarted,
@@ -73,7 +74,7 @@ class Tally:
         self._names: dict[type, list[str]] = {FieldWritten: [], FieldSkipped: [], FieldFailed: []}
         self._reasons: dict[str, str] = {}
 
-    def add(self, event: FieldWritten | FieldSkipped | FieldFailed) -> None:
+    def add(self, event: FieldEnded) -> None:
         """Count a field."""
         name = event.identity.name
         self._names[type(event)].append(name)
@@ -146,7 +147,7 @@ def stain_batch(
             cancelled = True
             break
         yield FieldStarted(source.identity, index, total)
-        ended: FieldWritten | FieldSkipped | FieldFailed
+        ended: FieldEnded
         try:
             ended = yield from one_field(
                 source, request, folder, format, overwrite, resume, model, should_stop

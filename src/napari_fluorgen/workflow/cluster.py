@@ -19,12 +19,7 @@ from napari_fluorgen.workflow.batch import (
     prepare_batch,
     reason_of,
 )
-from napari_fluorgen.workflow.events import (
-    FieldFailed,
-    FieldSkipped,
-    FieldStarted,
-    FieldWritten,
-)
+from napari_fluorgen.workflow.events import FieldEnded, FieldFailed, FieldStarted
 from napari_fluorgen.workflow.field import StopCheck, drain
 from napari_fluorgen.workflow.request import StainRequest
 
@@ -34,8 +29,6 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 10
 _LOOK_EVERY = 0.2
-
-Ended = FieldWritten | FieldSkipped | FieldFailed
 
 # The engine uses all cores itself: a worker stains one field at a time, whatever its threads.
 _one_at_a_time = threading.Lock()
@@ -167,7 +160,7 @@ def _stain_one(
     overwrite: bool,
     resume: bool,
     stop: str,
-) -> Ended | None:
+) -> FieldEnded | None:
     """Stain and write one field on a worker; None where it was cancelled."""
     import dask
     from distributed import Event
@@ -205,7 +198,7 @@ def _model(name: str) -> Model:
     return load_model(name)
 
 
-def _end_of(future: Any, identity: Any) -> Ended | None:
+def _end_of(future: Any, identity: Any) -> FieldEnded | None:
     """What became of a field; None where it was cancelled."""
     if future.status == "finished":
         return future.result()

@@ -57,6 +57,10 @@ class FieldFailed:
     reason: str
 
 
+FieldEnded = FieldWritten | FieldSkipped | FieldFailed
+"""The last event of each field of a batch."""
+
+
 @dataclass(frozen=True)
 class Measuring:
     """CellProfiler has measured `done` of `total` images."""
