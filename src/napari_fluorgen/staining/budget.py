@@ -19,7 +19,9 @@ from napari_fluorgen.staining.rates import (
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model, ModelSpec
 
-CPU_BUDGET_BYTES = 2_400_000_000
+# Networks of the reference's size need it to take a field of 1080² pixels in one float32 tile, and
+# one of 2160 × 2560 in four bfloat16 tiles; smaller networks are bounded by the tile's pixels.
+CPU_BUDGET_BYTES = 3_300_000_000
 GPU_BUDGET_BYTES = 8_000_000_000
 _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
 # Bytes of working memory a feature and pixel, measured on the reference's networks.
