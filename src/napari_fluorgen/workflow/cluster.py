@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,8 +80,8 @@ def stain_on_cluster(
     folder = Path(folder).resolve()
     prepare_batch(found, request, folder, allowed=overwrite or resume)
     tally = Tally()
-    cancelled = False
     total = len(found.fields)
+    cancelled = threading.Event()
     with _connected(scheduler) as client:
         from distributed import Event
 
@@ -91,31 +91,48 @@ def stain_on_cluster(
             client.submit(_stain_one, source, *arguments, pure=False): source.identity
             for source in found.fields
         }
-        pending = set(futures)
-        try:
-            while pending:
-                if should_stop is not None and should_stop():
-                    cancelled = True
-                    stop.set()
-                    client.cancel(list(pending))
-                else:  # `distributed.wait` would ask for a default client, for all of the process
-                    time.sleep(_LOOK_EVERY)
-                for future in [one for one in pending if one.status != "pending"]:
-                    pending.remove(future)
-                    ended = _end_of(future, futures[future])
-                    if ended is not None:
-                        yield FieldStarted(ended.identity, total - len(pending) - 1, total)
-                        tally.add(ended)
-                        yield ended
-                    elif not cancelled:
-                        raise DeviceError(
-                            f"The Dask scheduler at {scheduler} went away: the finished fields "
-                            "stay; start it and its workers again and use --resume."
-                        )
-        finally:
-            if pending:
+        ending = _as_they_end(client, futures, stop, should_stop, cancelled)
+        with contextlib.closing(ending):  # while the client still is there to stop the workers
+            for number, future in enumerate(ending):
+                ended = _end_of(future, futures[future])
+                if ended is not None:
+                    yield FieldStarted(ended.identity, number, total)
+                    tally.add(ended)
+                    yield ended
+                elif not cancelled.is_set():
+                    raise DeviceError(
+                        f"The Dask scheduler at {scheduler} went away: the finished fields stay; "
+                        "start it and its workers again and use --resume."
+                    )
+    return tally.summary(folder, found, cancelled=cancelled.is_set())
+
+
+def _as_they_end(
+    client: Any,
+    futures: Iterable[Any],
+    stop: Any,
+    should_stop: StopCheck | None,
+    cancelled: threading.Event,
+) -> Generator[Any, None, None]:
+    """Yield each future once it has ended; where the caller leaves early, the workers stop.
+
+    `cancelled` is set as soon as `should_stop` says yes.
+    """
+    pending = set(futures)
+    try:
+        while pending:
+            if should_stop is not None and should_stop():
+                cancelled.set()
                 stop.set()
-    return tally.summary(folder, found, cancelled=cancelled)
+                client.cancel(list(pending))
+            else:  # `distributed.wait` would ask for a default client, for all of the process
+                time.sleep(_LOOK_EVERY)
+            for future in [one for one in pending if one.status != "pending"]:
+                pending.remove(future)
+                yield future
+    finally:
+        if pending:
+            stop.set()
 
 
 @contextlib.contextmanager
