@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 from napari_fluorgen.io import results
+from napari_fluorgen.io.run_record import LOCK_FILE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
 
@@ -44,7 +45,7 @@ def test_ctrl_c_ends_the_run_cleanly(installed, tmp_path) -> None:
     written = results.list_fields(out) if out.exists() else []
     assert len(written) < 2
     leftovers = {path.name for path in out.rglob(".*")} if out.exists() else set()
-    assert leftovers <= {results.LOCK_FILE}
+    assert leftovers <= {LOCK_FILE}
 
 
 def test_second_ctrl_c_interrupts_at_once() -> None:

@@ -1,17 +1,14 @@
 import json
 import os
 import stat
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
-from filelock import FileLock
 
 from napari_fluorgen.errors import InputError, OutputError
-from napari_fluorgen.io import results
+from napari_fluorgen.io import results, run_record
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 STEM = "Assay Plate_#65_D04_T0001F002L01"
@@ -48,7 +45,7 @@ def make_table(objects=3):
 
 def names(folder):
     found = (str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    return sorted(name for name in found if name != results.LOCK_FILE)
+    return sorted(name for name in found if name != run_record.LOCK_FILE)
 
 
 def assert_equal(a, b):
@@ -114,38 +111,6 @@ def test_a_column_is_one_line_of_the_record(tmp_path):
     results.write_field(field, tmp_path)
     assert '"label": [1, 2, 3]' in (tmp_path / "run.json").read_text(encoding="utf-8")
     assert results.read_field(tmp_path, "stack").provenance == field.provenance
-
-
-WRITER = """
-import sys
-from napari_fluorgen.io import results
-folder, name = sys.argv[1:]
-input()  # until all have started
-for number in range(15):
-    results.update_run(folder, {f"{name}{number}": {"format": "tiff"}})
-"""
-
-
-def test_programs_that_write_at_once_lose_no_record(tmp_path):
-    command = [sys.executable, "-c", WRITER, str(tmp_path)]
-    writers = [
-        subprocess.Popen([*command, name], stdin=subprocess.PIPE, text=True) for name in "abc"
-    ]
-    for writer in writers:
-        writer.stdin.write("\n")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate()
-        assert writer.returncode == 0
-    assert len(results.read_run(tmp_path)) == 45
-
-
-def test_a_record_that_another_program_holds_is_not_waited_for_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "_LOCK_SECONDS", 0.1)
-    holder = FileLock(tmp_path / results.LOCK_FILE)
-    with holder, pytest.raises(OutputError, match="held by another program"):
-        results.update_run(tmp_path, {"a": {}})
-    results.update_run(tmp_path, {"a": {}})
 
 
 def test_a_table_of_other_nuclei_is_refused(tmp_path):
@@ -253,9 +218,9 @@ def test_nothing_elsewhere_is_removed_whatever_the_record_says(tmp_path, listed)
     results.write_field(make_field(), folder)
     (outside,) = results.write_field(make_field("outside"), tmp_path, format="ome-zarr")
     (folder / "link.ome.zarr").symlink_to(outside, target_is_directory=True)
-    record = results.read_run(folder)["stack"]
+    record = run_record.read_run(folder)["stack"]
     record["result"]["files"]["field"] = listed
-    results.update_run(folder, {"stack": record})
+    run_record.update_run(folder, {"stack": record})
     kept = {*names(tmp_path)}
     results.write_field(make_field(), folder, overwrite=True)
     assert {*names(tmp_path)} == kept

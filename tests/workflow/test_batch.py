@@ -12,6 +12,7 @@ import tifffile
 
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io import find_fields, results
+from napari_fluorgen.io.run_record import LOCK_FILE
 from napari_fluorgen.workflow import (
     BatchSummary,
     FieldFailed,
@@ -152,7 +153,7 @@ def test_stop_keeps_finished_fields_and_nothing_else(run, plate, tmp_path) -> No
     assert summary.cancelled
     assert len(summary.done) == 1
     assert results.list_fields(out) == list(summary.done)
-    assert [path.name for path in out.rglob(".*")] in ([], [results.LOCK_FILE])
+    assert [path.name for path in out.rglob(".*")] in ([], [LOCK_FILE])
     resumed, _ = run(plate.folder, out, resume=True)
     assert (len(resumed.done), len(resumed.skipped)) == (2, 1)
 

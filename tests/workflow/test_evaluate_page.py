@@ -15,10 +15,11 @@ from PIL import Image
 
 from napari_fluorgen.measurement.score import ImageScore, StainScore
 from napari_fluorgen.segmentation import MatchScores
-from napari_fluorgen.workflow.evaluate import IOUS, evaluate_folders
+from napari_fluorgen.workflow.evaluate import evaluate_folders
 from napari_fluorgen.workflow.evaluate_curve import curve_svg
 from napari_fluorgen.workflow.evaluate_page import choose_fields
 from napari_fluorgen.workflow.evaluate_pictures import FALSE, FOUND, MISSED, PictureSource
+from napari_fluorgen.workflow.evaluation import IOUS
 
 VOID = {"meta", "img", "br"}
 

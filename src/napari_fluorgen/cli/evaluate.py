@@ -11,7 +11,7 @@ from napari_fluorgen.cli import options, output
 from napari_fluorgen.errors import ExternalToolError
 
 if TYPE_CHECKING:
-    from napari_fluorgen.workflow.evaluate import Evaluation
+    from napari_fluorgen.workflow.evaluation import Evaluation
 
 _TABLE_IOUS = (0.5, 0.7, 0.9)
 

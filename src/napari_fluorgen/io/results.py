@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -18,18 +16,14 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io.atomic import atomic_path, ensure_folder, path_exists
-from napari_fluorgen.io.files import natural_key, unreadable
+from napari_fluorgen.io.files import unreadable
 from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, to_lists, write_csv
+from napari_fluorgen.io.run_record import RUN_FILE, read_run, update_run
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 FORMATS = ("tiff", "ome-zarr")
-RUN_FILE = "run.json"
-LOCK_FILE = ".run.json.lock"
-"""Held while a program changes `RUN_FILE`; it stays, empty."""
 RESULT = "result"
 _VERDICT = "verdict"
-_LOCK_SECONDS = 60
-_run_lock = threading.Lock()
 
 
 def write_field(
@@ -80,12 +74,8 @@ def write_field(
         raise OutputError(f"The format '{format}' is unknown: expected {' or '.join(FORMATS)}.")
     folder = ensure_folder(folder)
     stem = file_stem(field.identity)
-    if format == "tiff":
-        arrays = _tiff_arrays(field, stem)
-        names = {key: name for key, (name, _) in arrays.items()}
-    else:
-        arrays = {}
-        names = {"field": f"{stem}.ome.zarr"}
+    arrays = _tiff_arrays(field, stem) if format == "tiff" else {}
+    names = {key: name for key, (name, _) in arrays.items()} or {"field": f"{stem}.ome.zarr"}
     if field.nuclei:
         names[TABLE] = f"confidence/{stem}_nuclei.csv"
     previous = read_run(folder).get(field.identity.name, {})
@@ -102,14 +92,10 @@ def write_field(
             with atomic_path(folder / name, overwrite=overwrite) as temporary:
                 if key == TABLE:
                     write_csv(temporary, field.nuclei)
-                elif format == "tiff":
+                elif key in arrays:
                     write_tiff(temporary, arrays[key][1], field.pixel_size_um)
-                elif prepared is not None:
-                    prepared.rename(temporary)
                 else:
-                    from napari_fluorgen.io.omezarr_write import write_stained_field
-
-                    write_stained_field(temporary, field)
+                    _write_ome_zarr(temporary, field, prepared)
             written.append(folder / name)
         update_run(folder, {field.identity.name: _record(field, format, names)})
     except BaseException:
@@ -119,6 +105,15 @@ def write_field(
         raise
     _drop_stale(folder, previous, names)
     return written
+
+
+def _write_ome_zarr(path: Path, field: StainedField, prepared: Path | None) -> None:
+    from napari_fluorgen.io.omezarr_write import write_stained_field
+
+    if prepared is None:
+        write_stained_field(path, field)
+    else:
+        prepared.rename(path)
 
 
 def file_stem(identity: FieldIdentity) -> str:
@@ -199,91 +194,6 @@ def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, s
                 path.unlink()
             elif is_stained_field(path):
                 shutil.rmtree(path)
-
-
-def read_run(folder: str | PathLike[str]) -> dict[str, dict[str, Any]]:
-    """Records of the fields in ``run.json``; empty where there is none.
-
-    Raises
-    ------
-    InputError
-        The file is damaged.
-    """
-    path = Path(folder) / RUN_FILE
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))["fields"]
-        if not isinstance(fields, dict):
-            raise TypeError("'fields' is no table")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:80]}): expected the record that"
-            " staining leaves; restore it, or stain into another folder."
-        ) from error
-    return fields
-
-
-def update_run(folder: str | PathLike[str], records: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Merge records of fields into ``run.json``.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder of results.
-    records : mapping of str to mapping
-        JSON-ready record by field name; replaces an older one.
-
-    Raises
-    ------
-    OutputError
-        Not writable.
-    InputError
-        The present ``run.json`` is damaged.
-    """
-    path = Path(folder) / RUN_FILE
-    with _run_lock, _alone(path):
-        fields = read_run(folder) | {name: dict(record) for name, record in records.items()}
-        ordered = {name: fields[name] for name in sorted(fields, key=natural_key)}
-        text = json.dumps({"fields": ordered}, indent=1, ensure_ascii=False, default=_jsonable)
-        # A line a list, not a line a number: a column may have thousands. Text in JSON holds no
-        # line break, so that only the layout is matched.
-        text = re.sub(r"\[\n\s+([^\[\]{}]+)\n\s+\]", _on_one_line, text)
-        with atomic_path(path, overwrite=True) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
-    return path
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep other programs, on other machines too, from changing a record at the same time."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path.with_name(LOCK_FILE), timeout=_LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"{path} was held by another program for {_LOCK_SECONDS} s: wait until that has ended "
-            "and start again with --resume."
-        ) from error
-    except (OSError, NotImplementedError):
-        pass  # it cannot be written either, or its disk knows no locks
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _on_one_line(found: re.Match[str]) -> str:
-    return "[" + re.sub(r",\n\s+", ", ", found[1]) + "]"
-
-
-def _jsonable(value: Any) -> Any:
-    """NumPy numbers and paths, as JSON has them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    return str(value)
 
 
 def list_fields(folder: str | PathLike[str]) -> list[str]:

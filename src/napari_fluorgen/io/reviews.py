@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, write_csv
-from napari_fluorgen.io.results import RESULT, read_run, update_run
+from napari_fluorgen.io.results import RESULT
+from napari_fluorgen.io.run_record import read_run, update_run
 
 _REVIEWS = ("", "accept", "reject")
 

@@ -280,12 +280,13 @@ def one_field(
 ) -> Generator[Any, None, FieldWritten | FieldSkipped]:
     """Stain and write one field; parameters, events and errors are those of `stain_batch`."""
     from napari_fluorgen.io import results
+    from napari_fluorgen.io.run_record import RUN_FILE
 
     began = time.perf_counter()
     stack = source.open()
     _check_not_the_plate(stack, folder)
     # A killed run may leave files of a field that the record does not know yet.
-    again = resume and (folder / results.RUN_FILE).is_file()
+    again = resume and (folder / RUN_FILE).is_file()
     if again and _finished(stack, request, folder, model):
         return FieldSkipped(stack.identity, "already stained with these settings")
     check_disk_space(

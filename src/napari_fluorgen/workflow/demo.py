@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_fluorgen.measurement import ExportSummary
     from napari_fluorgen.models import Model
     from napari_fluorgen.workflow.batch import BatchSummary
-    from napari_fluorgen.workflow.evaluate import Evaluation
+    from napari_fluorgen.workflow.evaluation import Evaluation
     from napari_fluorgen.workflow.measuring import MeasureSummary
 
 

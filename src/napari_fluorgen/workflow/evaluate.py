@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_fluorgen.errors import Cancelled, InputError
 from napari_fluorgen.stack import STAINS
+from napari_fluorgen.workflow.evaluation import IOUS, Evaluation
 from napari_fluorgen.workflow.measuring import stained_fields
 from napari_fluorgen.workflow.stain_files import (
     StainFiles,
@@ -21,125 +21,79 @@ from napari_fluorgen.workflow.stain_files import (
 )
 
 if TYPE_CHECKING:
-    from napari_fluorgen.measurement import FeatureRun, FieldScores, MeasuredFeatures
+    from napari_fluorgen.measurement import FeatureRun
     from napari_fluorgen.segmentation import MatchScores
-
-IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-"""Thresholds at which nuclei are matched."""
-
 
 Progress = Callable[[Any], None]
 StopCheck = Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores over a set of fields.
+@dataclass
+class _Comparison:
+    """Pairs predictions with truths and remembers what the scores do not tell."""
 
-    Attributes
-    ----------
-    stains : FieldScores
-        Official pixel error, correlation and structural similarity, by stain and field.
-    fields : tuple of str
-        Names of the fields compared.
-    missing : tuple of str
-        Predicted fields without a truth: they are not in the scores.
-    unpredicted : tuple of str
-        True fields without a prediction: they are not in the scores.
-    curve : tuple of MatchScores
-        Nuclei of all fields matched at each of `IOUS`; empty where no field has true labels.
-    nuclei_by_field : dict of str to tuple of MatchScores
-        The same for each field that has true labels.
-    features : MeasuredFeatures or None
-        What CellProfiler measured on both sets, with the feature error.
-    notes : tuple of str
-        What the user should know before believing the scores.
-    """
+    truths: Mapping[str, StainFiles]
+    pixel_size_um: float | None
+    names: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    matches: dict[str, tuple[MatchScores, ...]] = field(default_factory=dict)
+    lacking: dict[str, list[str]] = field(default_factory=dict)
+    segmented: list[str] = field(default_factory=list)
 
-    stains: FieldScores
-    fields: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    unpredicted: tuple[str, ...] = ()
-    curve: tuple[MatchScores, ...] = ()
-    nuclei_by_field: Mapping[str, tuple[MatchScores, ...]] = field(default_factory=dict)
-    features: MeasuredFeatures | None = None
-    notes: tuple[str, ...] = ()
+    def pairs(self, predicted: Iterable[StainImages]) -> Iterator[tuple[StainImages, StainImages]]:
+        """Yield each prediction that has a truth with it."""
+        for found in predicted:
+            if found.name not in self.truths:
+                self.missing.append(found.name)
+                continue
+            truth = self.truths[found.name].read()
+            _check_shapes(found, truth)
+            self.names.append(found.name)
+            self._note_lacking(found, truth)
+            yield found, self._match_nuclei(found, truth)
 
-    @property
-    def nuclei(self) -> MatchScores | None:
-        """Nuclei matched at IoU 0.5, pooled; None where no field has true labels."""
-        return self.curve[0] if self.curve else None
+    def _note_lacking(self, found: StainImages, truth: StainImages) -> None:
+        for side, images in (("true", truth.images), ("predicted", found.images)):
+            for stain in STAINS:
+                if stain not in images:
+                    self.lacking.setdefault(f"{side} {stain} stain", []).append(found.name)
 
-    @property
-    def feature_error(self) -> float | None:
-        """The feature part of the official score, where it was measured."""
-        error = self.features.scores.error if self.features else math.nan
-        return error if math.isfinite(error) else None
+    def _match_nuclei(self, found: StainImages, truth: StainImages) -> StainImages:
+        """Match nuclei; return the truth, outlined in its nuclear stain where it has no labels."""
+        from napari_fluorgen.segmentation import score_thresholds
 
-    @property
-    def score(self) -> float | None:
-        """The official score of a magnification: mean of pixel and feature error."""
-        if self.feature_error is None:
-            return None
-        return (self.stains.pixel_error + self.feature_error) / 2
+        if found.nuclei_labels is None:
+            return truth
+        labelled = truth.nuclei_labels is not None
+        size = (self.pixel_size_um,) * 2 if self.pixel_size_um else found.pixel_size_um
+        truth = outline_nuclei(truth, size)
+        if truth.nuclei_labels is None:
+            return truth
+        if not labelled:
+            self.segmented.append(found.name)
+        scores = score_thresholds(truth.nuclei_labels, found.nuclei_labels, IOUS)
+        self.matches[found.name] = scores
+        return truth
 
-    def to_record(self) -> dict[str, Any]:
-        """Return the scores as JSON-ready values; what is undefined is None."""
-        record = {
-            "score": self.score,
-            "pixel_error": self.stains.pixel_error,
-            "feature_error": self.feature_error,
-            "stains": {
-                name: {key: value for key, value in asdict(score).items() if key != "images"}
-                for name, score in self.stains.stains.items()
-            },
-            "nuclei": self.nuclei and _match_record(self.nuclei),
-            "nuclei_over_iou": [_match_record(match) for match in self.curve],
-            "by_field": [self._field_record(index) for index in range(len(self.fields))],
-            "features": self._feature_record(),
-            "fields": list(self.fields),
-            "missing": list(self.missing),
-            "unpredicted": list(self.unpredicted),
-            "notes": list(self.notes),
-        }
-        return _finite(record)
-
-    def _field_record(self, index: int) -> dict[str, Any]:
-        stains = {
-            name: {key: value for key, value in asdict(image).items() if key != "field"}
-            for name, score in self.stains.stains.items()
-            for image in score.images
-            if image.field == index
-        }
-        name = self.fields[index]
-        matches = self.nuclei_by_field.get(name, ())
-        return {
-            "field": name,
-            "stains": stains,
-            "nuclei_over_iou": [_match_record(match) for match in matches],
-        }
-
-    def _feature_record(self) -> dict[str, Any] | None:
-        if self.features is None:
-            return None
-        return {
-            "pipeline": self.features.pipeline,
-            "fields": list(self.features.fields),
-            **asdict(self.features.scores),
-        }
-
-
-def _match_record(match: MatchScores) -> dict[str, Any]:
-    names = ("iou", "tp", "fp", "fn", "precision", "recall", "f1")
-    return {name: getattr(match, name) for name in names}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    def notes(self) -> tuple[str, ...]:
+        """Return what the user should know before believing the scores."""
+        total = len(self.names)
+        notes = [
+            f"{len(fields)} of {total} fields have no {what}, the first is {fields[0]}."
+            for what, fields in self.lacking.items()
+        ]
+        if self.segmented:
+            notes.append(
+                f"{len(self.segmented)} of {total} fields have no labels of their true nuclei: the "
+                "nuclei were segmented in the true nuclear stain, whose errors count as the "
+                "model's."
+            )
+        if 0 < len(self.matches) < total:
+            notes.append(
+                f"Nuclei are matched in {len(self.matches)} of {total} fields: others have no true "
+                "or no predicted nuclei to compare."
+            )
+        return tuple(notes)
 
 
 def evaluate_fields(
@@ -168,72 +122,34 @@ def evaluate_fields(
         When no names agree, a file is damaged, or images differ in shape.
     """
     from napari_fluorgen.measurement import score_fields
-    from napari_fluorgen.segmentation import pool_scores, score_thresholds
+    from napari_fluorgen.segmentation import pool_scores
 
-    names: list[str] = []
-    missing: list[str] = []
-    matches: dict[str, tuple[MatchScores, ...]] = {}
-    lacking: dict[str, list[str]] = {}
-    segmented: list[str] = []
+    comparison = _Comparison(truths, pixel_size_um)
 
-    def pairs() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        for found in predicted:
-            if found.name not in truths:
-                missing.append(found.name)
-                continue
-            truth = truths[found.name].read()
-            _check_shapes(found, truth)
-            names.append(found.name)
-            for stain in STAINS:
-                for side, images in (("true", truth.images), ("predicted", found.images)):
-                    if stain not in images:
-                        lacking.setdefault(f"{side} {stain} stain", []).append(found.name)
-            if found.nuclei_labels is not None:
-                labelled = truth.nuclei_labels is not None
-                size = (pixel_size_um, pixel_size_um) if pixel_size_um else found.pixel_size_um
-                truth = outline_nuclei(truth, size)
-                if not labelled and truth.nuclei_labels is not None:
-                    segmented.append(found.name)
-            if truth.nuclei_labels is not None and found.nuclei_labels is not None:
-                scores = score_thresholds(truth.nuclei_labels, found.nuclei_labels, IOUS)
-                matches[found.name] = scores
+    def images() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        for found, truth in comparison.pairs(predicted):
             if gather is not None:
                 gather(found, truth)
             yield found.images, truth.images
 
+    names, missing, matches = comparison.names, comparison.missing, comparison.matches
     try:
-        stains = score_fields(pairs(), ssim=True)
+        stains = score_fields(images(), ssim=True)
     except InputError as error:
         if names or not missing:
             raise
         raise InputError(
             f"None of the {len(missing)} predicted fields has a true stain of the same name: the "
-            f"first prediction is '{next(iter(missing), '')}', the first truth is "
-            f"'{next(iter(truths), '')}'."
+            f"first prediction is '{missing[0]}', the first truth is '{next(iter(truths), '')}'."
         ) from error
-    curve = [pool_scores(scores) for scores in zip(*matches.values(), strict=True)]
-    notes = [
-        f"{len(fields)} of {len(names)} fields have no {what}, the first is {fields[0]}."
-        for what, fields in lacking.items()
-    ]
-    if segmented:
-        notes.append(
-            f"{len(segmented)} of {len(names)} fields have no labels of their true nuclei: the "
-            "nuclei were segmented in the true nuclear stain, whose errors count as the model's."
-        )
-    if 0 < len(matches) < len(names):
-        notes.append(
-            f"Nuclei are matched in {len(matches)} of {len(names)} fields: others have no true or "
-            "no predicted nuclei to compare."
-        )
     return Evaluation(
         stains,
         tuple(names),
         tuple(missing),
         tuple(name for name in truths if name not in names),
-        tuple(curve),
+        tuple(pool_scores(scores) for scores in zip(*matches.values(), strict=True)),
         matches,
-        notes=tuple(notes),
+        notes=comparison.notes(),
     )
 
 

@@ -13,7 +13,7 @@ from napari_fluorgen.workflow.field import StopCheck
 
 if TYPE_CHECKING:
     from napari_fluorgen.measurement import FeatureRun, MeasuredFeatures
-    from napari_fluorgen.workflow.evaluate import Evaluation
+    from napari_fluorgen.workflow.evaluation import Evaluation
 
 
 def add_features(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fluorgen.io.atomic import atomic_path, check_replaceable
 
 if TYPE_CHECKING:
-    from napari_fluorgen.workflow.evaluate import Evaluation
+    from napari_fluorgen.workflow.evaluation import Evaluation
 
 TABLE, RECORD, PAGE, FEATURES = "scores.csv", "scores.json", "scores.html", "features.csv"
 _SCORES = ("pixel_error", "mean_absolute_error", "pearson", "ssim")

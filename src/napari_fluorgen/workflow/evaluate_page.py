@@ -23,7 +23,7 @@ from napari_fluorgen.workflow.evaluate_pictures import (
 
 if TYPE_CHECKING:
     from napari_fluorgen.measurement import ImageScore, MeasuredFeatures, StainScore
-    from napari_fluorgen.workflow.evaluate import Evaluation
+    from napari_fluorgen.workflow.evaluation import Evaluation
 
 _WORST_FEATURES = 12
 _MAX_LISTED = 20

@@ -87,10 +87,11 @@ class PictureSource:
     @cached_property
     def _stacks(self) -> dict[str, FieldSource]:
         """Brightfield stacks: beside the true stains, or where the staining took them from."""
-        from napari_fluorgen.io import find_fields, results
+        from napari_fluorgen.io import find_fields
+        from napari_fluorgen.io.run_record import read_run
 
         places = [self.truth]
-        for record in results.read_run(self.predicted).values():
+        for record in read_run(self.predicted).values():
             source = Path(record.get("input", {}).get("source") or self.truth)
             if source not in places and source.exists():
                 places.append(source)
