@@ -16,7 +16,7 @@ from PIL import Image
 from napari_fluorgen.simulation.field import SimulatedField, simulate_field
 from napari_fluorgen.simulation.presets import VARIETIES, get_preset
 
-SEEDS = {"adipocytes": (5,), "wide": (4, 7, 13), "oblique": (21,), "phase-contrast": (22,)}
+SEEDS = {"adipocytes": (5,), "wide": (4, 7, 13), "oblique": (27,), "phase-contrast": (22,)}
 SIZE = 320
 
 

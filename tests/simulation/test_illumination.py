@@ -61,6 +61,21 @@ def test_oblique_light_shades_one_side():
     assert asymmetry(image) > 4 * asymmetry(straight)
 
 
+def test_light_at_the_rim_of_the_pupil_shows_slopes():
+    """Relief contrast, as of a specimen that is lit from one side."""
+    volume = _bead(step=0.01, radius=3.0)
+    slopes = np.gradient(volume.sum(0).numpy())
+
+    def relief(inner, outer):
+        light = one_side(NA, 13, np.random.default_rng(4), inner, outer, width=1.0)
+        image = _image(light, volume=volume)
+        along = [np.corrcoef(image.ravel(), slope.ravel())[0, 1] for slope in slopes]
+        return np.hypot(*along)
+
+    assert relief(0.9, 1.1) > 0.8
+    assert relief(0.1, 0.3) < 0.5
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_light_from_the_other_side_mirrors_the_image(y, x):

@@ -80,13 +80,14 @@ def one_side(
     Parameters
     ----------
     objective_na : float
-        Numerical aperture of the objective; the light stays within it.
+        Numerical aperture of the objective.
     count : int
         Number of points.
     rng : numpy.random.Generator
         Turns the sector and draws the points.
     inner, outer : float
-        Edges of the sector as shares of the objective's aperture.
+        Edges of the sector as shares of the objective's aperture. Light beyond 1 is seen only
+        where the specimen bends it into the objective.
     width : float
         Opening angle of the sector in radians.
     """

@@ -87,9 +87,11 @@ def draw_microscope(
     objective = rng.uniform(min(settings.objective_na[0], largest), largest)
     count = settings.points
     if preset.illumination == "oblique":
-        inner = rng.uniform(0.1, 0.6)
+        # Light well within the pupil shows edges alone; what the rim of the pupil cuts shows
+        # slopes, as relief contrast does.
+        inner = rng.uniform(0.1, 0.9)
         illumination = one_side(
-            objective, count, rng, inner, rng.uniform(inner + 0.2, 0.95), rng.uniform(1.0, 3.0)
+            objective, count, rng, inner, rng.uniform(inner + 0.1, 1.1), rng.uniform(1.0, 3.0)
         )
     elif preset.illumination == "phase-contrast":
         radius = rng.uniform(0.40, 0.65) * objective

@@ -89,7 +89,8 @@ def draw_culture(
 ) -> Culture:  # fmt: skip
     """Draw what is common to the cells of a field."""
     long = rng.uniform(*preset.nucleus_long)
-    short = np.clip(long * rng.uniform(0.5, 1.0), min(preset.nucleus_short[0], long), 8.0)
+    lowest, highest = preset.nucleus_short
+    short = np.clip(long * rng.uniform(0.5, 1.0), min(lowest, long), highest)
     envelope = rng.uniform(*preset.envelope_step) * (rng.uniform() < preset.envelope_share)
     tile_pixel = 0.7 * pixel
     width, length = (rng.uniform(*limits) for limits in preset.fibre_um)

@@ -33,8 +33,9 @@ class WideCells:
     # Height of the flat part; over the nucleus the body bulges by what the nucleus needs.
     lamella: tuple[Range, Range, Range, Range] = ((0.6, 3.0), (1.0, 3.5), (3.0, 7.0), (3.0, 6.0))
     # Semi-axes of nuclei of cultured mammalian cells: long, short (never above long), height.
-    nucleus_long: Range = (4.0, 11.0)
-    nucleus_short: Range = (4.0, 8.0)
+    # By hand: from 50 um2 seen from above, in small round cells, to 480 um2, in polyploid ones.
+    nucleus_long: Range = (4.0, 14.0)
+    nucleus_short: Range = (4.0, 11.0)
     nucleus_height: Range = (1.4, 3.5)
     nucleus_wave: Range = (0.0, 0.05)
     binucleate: float = 0.04
