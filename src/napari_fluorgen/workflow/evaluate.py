@@ -23,9 +23,9 @@ from napari_fluorgen.workflow.stain_files import (
 if TYPE_CHECKING:
     from napari_fluorgen.measurement import FeatureRun
     from napari_fluorgen.segmentation import MatchScores
+    from napari_fluorgen.workflow.field import StopCheck
 
 Progress = Callable[[Any], None]
-StopCheck = Callable[[], bool]
 
 
 @dataclass
@@ -71,8 +71,7 @@ class _Comparison:
             return truth
         if not labelled:
             self.segmented.append(found.name)
-        scores = score_thresholds(truth.nuclei_labels, found.nuclei_labels, IOUS)
-        self.matches[found.name] = scores
+        self.matches[found.name] = score_thresholds(truth.nuclei_labels, found.nuclei_labels, IOUS)
         return truth
 
     def notes(self) -> tuple[str, ...]:
