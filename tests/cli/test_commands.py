@@ -190,6 +190,19 @@ def test_checkpoints_need_names_that_say_their_stain(fluorgen, tmp_path) -> None
     assert "C1" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["C1_a.pth", "--name", "my model"], "'my model' cannot name a model"),
+        (["C1_a.pth", "C1_b.pth"], "both for nuclei"),
+    ],
+)
+def test_checkpoints_that_cannot_become_one_model(fluorgen, tmp_path, given, told) -> None:
+    ran = fluorgen("models", "import", *given)
+    assert ran.code == 1
+    assert told in ran.err
+
+
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs shared/fixtures")
 def test_reference_checkpoints_become_a_model(fluorgen, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path))

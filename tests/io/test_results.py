@@ -243,6 +243,38 @@ def test_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
     assert results.list_fields(tmp_path) == []
 
 
+@pytest.mark.parametrize("failing", ["write_tiff", "write_csv"])
+def test_an_older_result_stays_whole_when_overwriting_fails(tmp_path, monkeypatch, failing):
+    old = make_field(nuclei=make_table())
+    results.write_field(old, tmp_path)
+    before = names(tmp_path)
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, failing, full_disk)
+    new = replace(old, images={name: image // 2 for name, image in old.images.items()})
+    with pytest.raises(OutputError, match="disk is full"):
+        results.write_field(new, tmp_path, overwrite=True)
+    assert names(tmp_path) == before
+    assert_equal(results.read_field(tmp_path, "stack"), old)
+
+
+def test_a_field_that_is_being_replaced_is_not_listed(tmp_path, monkeypatch):
+    results.write_field(make_field(), tmp_path)
+    update = run_record.update_run
+
+    def killed(folder, records):
+        if None not in records.values():
+            raise KeyboardInterrupt
+        update(folder, records)
+
+    monkeypatch.setattr(results, "update_run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        results.write_field(make_field(), tmp_path, overwrite=True)
+    assert results.list_fields(tmp_path) == []
+
+
 @pytest.mark.parametrize("mode", [stat.S_IREAD | stat.S_IEXEC, 0])
 def test_locked_folder(tmp_path, mode):
     folder = tmp_path / "locked"

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from napari_fluorgen.models import Model
-from napari_fluorgen.staining.backends import openvino_cpu
+from napari_fluorgen.staining.backends import openvino_cpu, pytorch
 from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend
 from napari_fluorgen.staining.backends.pytorch import PyTorchBackend
 from napari_fluorgen.staining.devices import resolve_device
@@ -43,11 +44,11 @@ def test_a_batch_is_its_tiles(backend):
 def test_graphs_stay_warm_within_a_bound(model):
     openvino_cpu.drop_warm_graphs()
     backend = OpenVinoBackend(model, "float32")
-    backend.prepare((32, 32))
+    backend.prepare((32, 32), 1)
     graph = backend._graph((32, 32))
     assert OpenVinoBackend(model, "float32")._graph((32, 32)) is graph
     for side in range(36, 36 + 4 * openvino_cpu.WARM_GRAPHS, 4):
-        backend.prepare((side, 32))
+        backend.prepare((side, 32), 1)
     assert len(openvino_cpu._graphs) == openvino_cpu.WARM_GRAPHS
     assert backend._graph((32, 32)) is not graph
 
@@ -80,7 +81,7 @@ def test_an_unwritable_cache_is_done_without(model, monkeypatch, tmp_path):
     openvino_cpu.drop_warm_graphs()
     try:
         assert openvino_cpu.cache_folder() is None
-        OpenVinoBackend(model, "float32").prepare((16, 16))
+        OpenVinoBackend(model, "float32").prepare((16, 16), 1)
     finally:
         openvino_cpu.cache_folder.cache_clear()
 
@@ -131,12 +132,46 @@ def test_a_compiled_graph_is_kept_on_disk(model):
     openvino_cpu.drop_warm_graphs()
     folder = openvino_cpu.cache_folder()
     assert folder is not None
-    OpenVinoBackend(model, "float32").prepare((52, 68))
+    OpenVinoBackend(model, "float32").prepare((52, 68), 1)
     found = {path: path.stat().st_mtime_ns for path in folder.glob("*.blob")}
     assert found
     openvino_cpu.drop_warm_graphs()
-    OpenVinoBackend(model, "float32").prepare((52, 68))
+    OpenVinoBackend(model, "float32").prepare((52, 68), 1)
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.blob")} == found
+
+
+@pytest.mark.parametrize("step", ["prepare", "predict"])
+def test_what_failed_is_freed_before_the_cache_is_emptied(model, monkeypatch, step):
+    torch = pytest.importorskip("torch")
+    backend = PyTorchBackend(model, resolve_device("cpu"), "float32")
+    backend._device = torch.device("cuda")
+    held, alive = [], []
+
+    def full(*_):
+        tensor = torch.zeros(8)
+        held.append(weakref.ref(tensor))
+        raise RuntimeError(f"CUDA out of memory beside {tensor.shape}")
+
+    monkeypatch.setattr(pytorch, "RecordedNetwork", full)
+    monkeypatch.setattr(backend, "_run", full)
+    monkeypatch.setattr(backend, "_empty_cache", lambda: alive.append(held[0]() is not None))
+    tile = np.zeros((1, 7, 32, 32), np.float32)
+    given = {"prepare": ((32, 32), 99), "predict": (tile,)}[step]
+    with pytest.raises(MemoryError):
+        getattr(backend, step)(*given)
+    assert alive == [False]
+
+
+def test_few_tiles_are_not_recorded(model, monkeypatch):
+    torch = pytest.importorskip("torch")
+    backend = PyTorchBackend(model, resolve_device("cpu"), "float32")
+    backend._device = torch.device("cuda")
+    recorded = []
+    monkeypatch.setattr(pytorch, "RecordedNetwork", lambda *given: recorded.append(given[1]))
+    backend.prepare((32, 48), 1)
+    assert not recorded
+    backend.prepare((32, 48), 99)
+    assert recorded == [(1, 7, 32, 48)]
 
 
 @pytest.mark.gpu
@@ -147,7 +182,7 @@ def test_cuda_meets_the_test_tensors(model):
     tensor, expected = model.test_tensors()
     for precision, limit in (("float32", 1e-4), ("float16", 2e-2)):
         backend = PyTorchBackend(model, resolve_device("cuda"), precision)
-        backend.prepare(tensor.shape[2:])  # recorded, and the same again without
+        backend.prepare(tensor.shape[2:], 99)  # recorded, and the same again without
         for shape in (tensor.shape, (2, *tensor.shape[1:])):
             maps = backend.predict(np.broadcast_to(tensor, shape))
             for name, array in expected.items():

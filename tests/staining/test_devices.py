@@ -70,6 +70,25 @@ def test_reference_sized_networks_stay_within_the_budget(spec_of):
         assert largest_area(spec, tight, precision) < side**2
 
 
+def test_files_that_a_container_has_read_are_free_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "_CONTAINER", tmp_path)
+    whole = devices.available_memory()
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("990000\n")
+    (tmp_path / "memory.stat").write_text("anon 90000\nfile 900000\ninactive_file 880000\n")
+    assert devices.available_memory() == 890_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert devices.available_memory() == pytest.approx(whole, rel=0.2)
+
+
+def test_a_little_more_or_less_free_memory_changes_no_tile(spec_of):
+    areas = {
+        largest_area(spec_of(), devices.Device("cpu", "CPU", free, ("float32",)), "float32")
+        for free in range(3_000_000_000, 5_000_000_000, 100_000_000)
+    }
+    assert len(areas) == 1
+
+
 def test_openvino_neither_reports_home_nor_needs_torch():
     code = (
         "import sys; from napari_fluorgen.staining.backends.openvino_cpu import capabilities\n"

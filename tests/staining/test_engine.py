@@ -218,12 +218,12 @@ class Cramped:
     def __init__(self, inner, limit):
         self.inner, self.limit, self.sizes, self.closed = inner, limit, [], False
 
-    def prepare(self, tile_shape):
+    def prepare(self, tile_shape, tiles):
         if max(tile_shape) > self.limit:
             raise MemoryError
 
     def predict(self, batch):
-        self.prepare(batch.shape[2:])
+        self.prepare(batch.shape[2:], 1)
         self.sizes.append(batch.shape[2:])
         return self.inner.predict(batch)
 

@@ -22,8 +22,8 @@ class Wrong:
     def __init__(self, inner, error):
         self.inner, self.error, self.closed = inner, error, False
 
-    def prepare(self, tile_shape):
-        self.inner.prepare(tile_shape)
+    def prepare(self, tile_shape, tiles):
+        self.inner.prepare(tile_shape, tiles)
 
     def predict(self, batch):
         return {name: x + np.float32(self.error) for name, x in self.inner.predict(batch).items()}

@@ -53,11 +53,3 @@ def test_description_of_the_input_is_json() -> None:
 
 def test_versions_name_the_package() -> None:
     assert {"napari-fluorgen", "python", "numpy", "torch"} <= set(provenance.versions())
-
-
-def test_same_run_needs_request_model_and_input() -> None:
-    record = {"request": {"a": 1}, "model": {"digest": "m"}, "input": {"digest": "i"}}
-    assert provenance.same_run(record | {"finished": "now"}, record)
-    for key, value in (("request", {"a": 2}), ("model", {"digest": "x"}), ("input", {})):
-        assert not provenance.same_run(record | {key: value}, record)
-    assert not provenance.same_run({}, {})

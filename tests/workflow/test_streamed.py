@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_fluorgen.confidence import Calibration
-from napari_fluorgen.errors import Cancelled
-from napari_fluorgen.io import read_field, read_stack, write_field
+from napari_fluorgen.errors import Cancelled, OutputError
+from napari_fluorgen.io import read_field, read_stack, results, write_field
 from napari_fluorgen.segmentation import windows as windows_module
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity, StainedField
 from napari_fluorgen.staining import Notice, TileDone
@@ -228,6 +230,52 @@ def test_a_run_that_was_killed_while_it_wrote_a_tile_goes_on(
     field, events = stream(stack, resume=True)
     assert next(event.done for event in events if isinstance(event, TileDone)) == 6
     assert_same(field, whole)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first field", "later field"])
+def test_a_run_whose_record_could_not_be_written_goes_on(
+    stack, stream, model, tmp_path, monkeypatch, before
+) -> None:
+    whole, _ = stream(stack, "whole")
+    if before:
+        stream(replace(stack, identity=FieldIdentity("other")))
+
+    def busy(*_):
+        raise OutputError("run.json was held by another program.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "update_run", busy)
+        with pytest.raises(OutputError, match="held"):
+            stream(stack)
+    assert not list((tmp_path / "out").glob("wide*"))
+    field, events = stream(stack, resume=True)
+    assert not any(isinstance(event, TileDone) for event in events)
+    assert_same(field, whole)
+
+
+def test_a_journal_without_its_pixels_counts_for_nothing(stack, stream, model, tmp_path) -> None:
+    done: list[TileDone] = []
+    stopping = stream_field(
+        stack, REQUEST, tmp_path / "out", model=model, should_stop=lambda: len(done) > 2
+    )
+    with pytest.raises(Cancelled):
+        drain(stopping, keep_tiles(done))
+    shutil.rmtree(unfinished_folder(tmp_path / "out", stack) / "field.ome.zarr")
+    field, events = stream(stack, resume=True)
+    assert next(event.done for event in events if isinstance(event, TileDone)) == 1
+    assert_same(field, stream(stack, "whole")[0])
+
+
+def test_stopped_while_the_input_is_read(stack, model, tmp_path) -> None:
+    events: list[object] = []
+    for asked in (1, 2, 8):  # before the digest, within it, within the background
+        answers = iter([*[False] * (asked - 1), *[True] * 99])
+        run = stream_field(
+            stack, REQUEST, tmp_path, model=model, should_stop=lambda a=answers: next(a)
+        )
+        with pytest.raises(Cancelled):
+            drain(run, events.append)
+    assert not events
 
 
 def test_stack_on_disk_is_read_in_parts(stack, stream, model, tmp_path) -> None:

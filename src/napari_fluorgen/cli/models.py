@@ -144,13 +144,17 @@ def _import_checkpoints(
 ) -> Model:
     from napari_fluorgen.models import import_reference, load_model, user_model_dir
 
-    checkpoints = {}
+    checkpoints: dict[str, Path] = {}
     for path in paths:
         stain = _STAIN_OF_CHANNEL.get(path.name[:2].upper())
         if stain is None:
             raise ModelError(
                 f"{path} does not say which stain it predicts: its name must start with C1 "
                 "(nuclei), C2 (lipids) or C3 (cytoplasm)."
+            )
+        if stain in checkpoints:
+            raise ModelError(
+                f"{checkpoints[stain]} and {path} are both for {stain}: give one for each stain."
             )
         checkpoints[stain] = path
     name = name or f"reference-{magnification}"

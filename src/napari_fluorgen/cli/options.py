@@ -21,7 +21,7 @@ Device = Annotated[
 ]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
-    typer.Option("--precision", help="Arithmetic; auto is bfloat16 where the device has it."),
+    typer.Option("--precision", help="Arithmetic; auto is what the device is fastest in."),
 ]
 Significance = Annotated[
     float,

@@ -18,7 +18,7 @@ from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io.atomic import atomic_path, ensure_folder, path_exists
 from napari_fluorgen.io.files import unreadable
 from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, to_lists, write_csv
-from napari_fluorgen.io.run_record import RUN_FILE, read_run, update_run
+from napari_fluorgen.io.run_record import RUN_FILE, read_record, read_run, update_run
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 FORMATS = ("tiff", "ome-zarr")
@@ -65,8 +65,8 @@ def write_field(
     Raises
     ------
     OutputError
-        Something exists and `overwrite` is false, or the folder cannot be written; then nothing of
-        the field is left behind.
+        Something exists and `overwrite` is false, or the folder cannot be written; then an older
+        result is still whole, or no longer listed, and nothing of a new one is left behind.
     InputError
         ``run.json`` is damaged.
     """
@@ -78,7 +78,7 @@ def write_field(
     names = {key: name for key, (name, _) in arrays.items()} or {"field": f"{stem}.ome.zarr"}
     if field.nuclei:
         names[TABLE] = f"confidence/{stem}_nuclei.csv"
-    previous = read_run(folder).get(field.identity.name, {})
+    previous = read_record(folder, field.identity.name)
     # In another format as well: a field has one result.
     taken = dict.fromkeys([*names.values(), *_recorded(previous)])
     existing = [folder / name for name in taken if path_exists(folder / name)]
@@ -86,25 +86,30 @@ def write_field(
         raise OutputError(
             f"{existing[0]} exists already: choose another folder, or ask for overwriting."
         )
-    written: list[Path] = []
+    files = [folder / name for name in names.values()]
+    # All are written before the first takes its name: a full disk leaves an older result whole.
+    with contextlib.ExitStack() as unfinished:
+        for key, file in reversed([*zip(names, files, strict=True)]):  # what is prepared at last
+            temporary = unfinished.enter_context(atomic_path(file, overwrite=overwrite))
+            if key == TABLE:
+                write_csv(temporary, field.nuclei)
+            elif key in arrays:
+                write_tiff(temporary, arrays[key][1], field.pixel_size_um)
+            else:
+                _write_ome_zarr(temporary, field, prepared)
+        if previous:  # from here on its files are replaced
+            update_run(folder, {field.identity.name: None})
     try:
-        for key, name in names.items():
-            with atomic_path(folder / name, overwrite=overwrite) as temporary:
-                if key == TABLE:
-                    write_csv(temporary, field.nuclei)
-                elif key in arrays:
-                    write_tiff(temporary, arrays[key][1], field.pixel_size_um)
-                else:
-                    _write_ome_zarr(temporary, field, prepared)
-            written.append(folder / name)
         update_run(folder, {field.identity.name: _record(field, format, names)})
     except BaseException:
-        for path in written:
-            if path not in existing and path.is_file():
-                path.unlink(missing_ok=True)
+        if prepared is not None:
+            files[0].rename(prepared)
+        for file in files:
+            if file not in existing and file.is_file():
+                file.unlink()
         raise
     _drop_stale(folder, previous, names)
-    return written
+    return files
 
 
 def _write_ome_zarr(path: Path, field: StainedField, prepared: Path | None) -> None:
@@ -226,11 +231,11 @@ def read_field(folder: str | PathLike[str], name: str, *, lazy: bool = False) ->
         No such field, or its files are missing or damaged.
     """
     folder = Path(folder)
-    records = read_run(folder)
-    record = records.get(name, {})
+    record = read_record(folder, name)
     if RESULT not in record:
+        held = ", ".join(read_run(folder)) or "none"
         raise InputError(
-            f"{folder} holds no result named '{name}': it has {', '.join(records) or 'none'}; "
+            f"{folder} holds no result named '{name}': it has {held}; "
             "choose one of them or a folder that `fluorgen stain` wrote."
         )
     try:

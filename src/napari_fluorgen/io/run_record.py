@@ -1,10 +1,13 @@
-"""``run.json``: the record of the fields in a folder of results; several programs may add to it."""
+"""``run.json``: the record of the fields in a folder of results; several programs may add to it.
+
+A field begins on a line of its own, ``"name": {`` after one blank. So a plate's record gains a
+field, and gives one, without that the thousands of others are parsed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from os import PathLike
@@ -33,29 +36,36 @@ def read_run(folder: str | PathLike[str]) -> dict[str, dict[str, Any]]:
         The file is damaged.
     """
     path = Path(folder) / RUN_FILE
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))["fields"]
+    with _damage_told(path):
+        fields = json.loads(_text(path))["fields"]
         if not isinstance(fields, dict):
             raise TypeError("'fields' is no table")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:80]}): expected the record that"
-            " staining leaves; restore it, or stain into another folder."
-        ) from error
-    return fields
+        return fields
 
 
-def update_run(folder: str | PathLike[str], records: Mapping[str, Mapping[str, Any]]) -> Path:
+def read_record(folder: str | PathLike[str], name: str) -> dict[str, Any]:
+    """Record of one field; empty where there is none. Raises as `read_run`."""
+    path = Path(folder) / RUN_FILE
+    with _damage_told(path):
+        text = _text(path)
+        if not _is_ours(text):
+            return read_run(folder).get(name, {})
+        before = f"{_FIELD}{_encode(name)[1:]}: "
+        start = text.find(before)
+        return {} if start < 0 else _decode(text, start + len(before))[0]
+
+
+def update_run(
+    folder: str | PathLike[str], records: Mapping[str, Mapping[str, Any] | None]
+) -> Path:
     """Merge records of fields into ``run.json``.
 
     Parameters
     ----------
     folder : path-like
         Folder of results.
-    records : mapping of str to mapping
-        JSON-ready record by field name; replaces an older one.
+    records : mapping of str to mapping or None
+        JSON-ready record by field name; replaces an older one, and None removes it.
 
     Raises
     ------
@@ -66,15 +76,68 @@ def update_run(folder: str | PathLike[str], records: Mapping[str, Mapping[str, A
     """
     path = Path(folder) / RUN_FILE
     with _run_lock, _alone(path):
-        fields = read_run(folder) | {name: dict(record) for name, record in records.items()}
-        ordered = {name: fields[name] for name in sorted(fields, key=natural_key)}
-        text = json.dumps({"fields": ordered}, indent=1, ensure_ascii=False, default=_jsonable)
-        # A line a list, not a line a number: a column may have thousands. Text in JSON holds no
-        # line break, so that only the layout is matched.
-        text = re.sub(r"\[\n\s+([^\[\]{}]+)\n\s+\]", _on_one_line, text)
+        with _damage_told(path):
+            entries = _entries(_text(path))
+        for name, record in records.items():
+            entries.pop(name, None)
+            if record is not None:
+                entries[name] = _entry(record)
+        ordered = sorted(entries, key=natural_key)
+        lines = ",".join(f"{_FIELD}{_encode(name)[1:]}: {entries[name]}" for name in ordered)
         with atomic_path(path, overwrite=True) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.write_bytes(f"{_HEAD}{lines}{_TAIL}".encode())
     return path
+
+
+_HEAD, _FIELD, _TAIL = '{\n"fields": {', '\n "', "\n}}\n"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return _HEAD + _TAIL
+
+
+def _entries(text: str) -> dict[str, str]:
+    """Record of each field as JSON, not parsed where the layout is that of `update_run`."""
+    if not _is_ours(text):
+        return {name: _entry(record) for name, record in json.loads(text)["fields"].items()}
+    entries = {}
+    # JSON keeps line breaks out of its strings, and a record's own lines begin with two blanks.
+    for field in text[len(_HEAD) : -len(_TAIL)].split(_FIELD)[1:]:
+        name, end = _decode(f'"{field}')
+        entries[name] = field[end + 1 :].removesuffix(",")
+    return entries
+
+
+_decode = json.JSONDecoder().raw_decode
+
+
+def _is_ours(text: str) -> bool:
+    return text.startswith(_HEAD) and text.endswith(_TAIL)
+
+
+def _entry(record: Mapping[str, Any]) -> str:
+    """Record as JSON, each of its parts on a line."""
+    parts = ",".join(f"\n  {_encode(key)}: {_encode(value)}" for key, value in record.items())
+    return f"{{{parts}\n  }}" if parts else "{}"
+
+
+def _encode(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_jsonable)
+
+
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn what a damaged record raises into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:80]}): expected the record that"
+            " staining leaves; restore it, or stain into another folder."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -96,10 +159,6 @@ def _alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _on_one_line(found: re.Match[str]) -> str:
-    return "[" + re.sub(r",\n\s+", ", ", found[1]) + "]"
 
 
 def _jsonable(value: Any) -> Any:

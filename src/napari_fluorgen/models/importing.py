@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +12,7 @@ import numpy as np
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.models.reference import read_with_architecture
 from napari_fluorgen.models.saving import save_package
-from napari_fluorgen.models.spec import ModelSpec, RangeScaling, StainRange
+from napari_fluorgen.models.spec import MODEL_NAME, ModelSpec, RangeScaling, StainRange
 from napari_fluorgen.stack import STAINS
 
 REFERENCE_RANGES: Mapping[str, tuple[tuple[int, int], ...]] = MappingProxyType(
@@ -79,7 +80,8 @@ def import_reference(
     Raises
     ------
     ModelError
-        A checkpoint is damaged or for another stain, or the magnification is unknown.
+        A checkpoint is damaged or for another stain, the magnification is unknown, or the name
+        cannot be one.
     OutputError
         The folder exists or cannot be written.
     """
@@ -92,6 +94,12 @@ def import_reference(
         raise ModelError(
             f"Checkpoints were given for {', '.join(checkpoints) or 'no stain'}; "
             f"expected some of {', '.join(STAINS)}."
+        )
+    name = name or f"reference-{magnification}"
+    if not re.fullmatch(MODEL_NAME, name):
+        raise ModelError(
+            f"'{name}' cannot name a model: use up to 64 letters, digits, dots, dashes and "
+            "underscores, a letter or digit first."
         )
     networks = {}
     architectures = {}
@@ -111,7 +119,7 @@ def import_reference(
     stain_ranges = dict(zip(STAINS, ranges[:3], strict=True))
     minimum, maximum = zip(*ranges[3:], strict=True)
     spec = ModelSpec(
-        name=name or f"reference-{magnification}",
+        name=name,
         description=f"Imported checkpoints of the published training code, {magnification}.",
         magnification=magnification,
         pixel_size_um=pixel_size_um or _PIXEL_SIZE_UM[magnification],

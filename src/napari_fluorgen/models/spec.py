@@ -14,6 +14,9 @@ from napari_fluorgen.stack import STAINS
 PROBABILITY = "nuclei_probability"
 """Name of the output that the nuclei network's segmentation gives."""
 
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""What a model may be called: it also names a folder."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,7 +116,7 @@ class ModelSpec(_Frozen):
         Whether it is meant for any cells; models for particular cells are suggested before it.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=f"^{MODEL_NAME}$")
     version: str = "0.1.0"
     description: str = ""
     magnification: str = ""

@@ -7,6 +7,7 @@ tens of micrometres, is the illumination, and each plane needs only a gain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,9 @@ class Background:
         return scaled
 
 
-def estimate_background(data: Any, pixel_size_um: float) -> Background:
+def estimate_background(
+    data: Any, pixel_size_um: float, check: Callable[[], None] | None = None
+) -> Background:
     """Estimate the illumination of a stack.
 
     Parameters
@@ -76,6 +79,8 @@ def estimate_background(data: Any, pixel_size_um: float) -> Background:
         The stack in counts; each pixel is read once, in rectangles of a bounded size.
     pixel_size_um : float
         Micrometres a pixel.
+    check : callable, optional
+        Called before each rectangle; it may raise, to stop.
 
     Raises
     ------
@@ -91,6 +96,8 @@ def estimate_background(data: Any, pixel_size_um: float) -> Background:
     for z in range(depth):
         for top in range(0, height, steps[0]):
             for left in range(0, width, steps[1]):
+                if check is not None:
+                    check()
                 part = np.asarray(data[z, top : top + steps[0], left : left + steps[1]])
                 found = _block_means(part, block)
                 y, x = top // block, left // block

@@ -154,9 +154,10 @@ def plan_run(
 
 def largest_area(spec: ModelSpec, device: Device, precision: str) -> int:
     """Pixels of the largest tile whose working memory fits the device and the budget."""
-    budget = CPU_BUDGET_BYTES if device.name == "cpu" else GPU_BUDGET_BYTES
-    if device.memory_bytes is not None:
-        budget = min(budget, int(0.6 * device.memory_bytes))
+    budget: float = CPU_BUDGET_BYTES if device.name == "cpu" else GPU_BUDGET_BYTES
+    # In halves, so that tiles, and with them the last digits, seldom change between two runs.
+    while device.memory_bytes is not None and budget > max(0.6 * device.memory_bytes, 1):
+        budget /= 2
     budget -= _BASE_BYTES[device.name]
     area = min(int(budget / _bytes_per_pixel(spec, precision)), _LARGEST_TILE_PX)
     return max(area, smallest_tile(spec.overlap_px, spec.divisor) ** 2)

@@ -13,6 +13,7 @@ from typing import Any
 from napari_fluorgen.errors import ConfigError, DeviceError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+_CONTAINER = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,15 @@ def available_memory() -> int | None:
                 found.append(int(line.split()[1]) * 1024)
     elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    group = Path("/sys/fs/cgroup")
     try:
-        limit = (group / "memory.max").read_text().strip()
-        used = (group / "memory.current").read_text().strip()
+        limit = (_CONTAINER / "memory.max").read_text().strip()
+        used = int((_CONTAINER / "memory.current").read_text())
         if limit != "max":
-            found.append(max(0, int(limit) - int(used)))
+            # Files that were read count as used until something else needs the memory.
+            held = dict(
+                line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines()
+            )
+            found.append(max(0, int(limit) - used + int(held.get("inactive_file", 0))))
     except (OSError, ValueError):
         pass
     return min(found) if found else None

@@ -90,7 +90,8 @@ def stain_arrays(
     -------
     RawResult
         As the value of the generator. The same input gives the same numbers, bit for bit, on the
-        same device in the same precision.
+        same device in the same precision, and in the same tiles: those follow from the memory that
+        is free, in coarse steps; `tile_px` sets them.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def stain_arrays(
     """
     sink = sink or ArraySink()
     adaptation = match_stack(stack, model.spec, focus=focus, pixel_size_um=pixel_size_um)
-    source = TileSource(stack, model.spec, adaptation)
+    source = TileSource(stack, model.spec, adaptation, partial(_stop_if, should_stop, journal))
     _stop_if(should_stop, journal)
     began = time.perf_counter()
     opened = open_tested_backend(model, device, precision)
@@ -127,7 +128,7 @@ def stain_arrays(
         if finished < len(plan.tiles):
             began = time.perf_counter()
             with contextlib.suppress(MemoryError):  # the first tile meets it again and is cut
-                opened.backend.prepare(plan.tile_shape)
+                opened.backend.prepare(plan.tile_shape, len(plan.tiles) - finished)
             setup += time.perf_counter() - began
             record_setup(model, opened.device, opened.precision, plan.tile_shape, setup)
         _stop_if(should_stop, journal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ class TileSource:
         How the model's input is scaled.
     adaptation : Adaptation
         Planes and grid, from `match_stack`.
+    check : callable, optional
+        Called now and then while the background is estimated; it may raise, to stop.
 
     Raises
     ------
@@ -40,7 +42,13 @@ class TileSource:
         Where the stack holds values that are not finite, no light, or no structure at all.
     """
 
-    def __init__(self, stack: BrightfieldStack, spec: ModelSpec, adaptation: Adaptation) -> None:
+    def __init__(
+        self,
+        stack: BrightfieldStack,
+        spec: ModelSpec,
+        adaptation: Adaptation,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self._data = stack.data
         self._name = stack.identity.name
         self._scaling = spec.input
@@ -59,7 +67,7 @@ class TileSource:
         if self._scaling.kind == "background":
             pixel = float(np.sqrt(adaptation.pixel_size_um[0] * adaptation.pixel_size_um[1]))
             self._gain = np.float32(self._scaling.gain)
-            background = estimate_background(self._data, pixel)
+            background = estimate_background(self._data, pixel, check)
             self._background = replace(background, gains=background.gains[self._planes])
 
     def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:

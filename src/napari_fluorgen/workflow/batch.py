@@ -27,8 +27,8 @@ from napari_fluorgen.workflow.events import (
     FieldWritten,
     Stage,
 )
-from napari_fluorgen.workflow.field import StopCheck, stain_field
-from napari_fluorgen.workflow.provenance import describe_input, same_run
+from napari_fluorgen.workflow.field import StopCheck, StopPoint, stain_field
+from napari_fluorgen.workflow.provenance import input_digest
 from napari_fluorgen.workflow.request import StainRequest
 from napari_fluorgen.workflow.streamed import stream_field
 
@@ -223,20 +223,29 @@ def _check_not_the_plate(stack: BrightfieldStack, folder: Path) -> None:
         )
 
 
-def _finished(stack: BrightfieldStack, request: StainRequest, folder: Path, model: Model) -> bool:
-    """Return whether a readable result of an equal run lies in `folder`."""
+def _finished(
+    stack: BrightfieldStack,
+    request: StainRequest,
+    folder: Path,
+    model: Model,
+    should_stop: StopCheck | None,
+) -> bool:
+    """Return whether a readable result of the same request, model and input lies in `folder`.
+
+    Time, machine and versions may differ: they do not change what was asked for.
+    """
     from napari_fluorgen.io import results
 
     try:
         record = results.read_field(folder, stack.identity.name, lazy=True).provenance
     except InputError:
         return False
-    now = {
-        "request": request.to_record(),
-        "model": {"digest": model.digest},
-        "input": describe_input(stack),
-    }
-    return same_run(record, now)
+    if record.get("request") != request.to_record():
+        return False
+    if record.get("model", {}).get("digest") != model.digest:
+        return False
+    digest = input_digest(stack.data, StopPoint(should_stop))  # last: it reads all of the input
+    return bool(record.get("input", {}).get("digest") == digest)
 
 
 def check_output_folder(folder: Path) -> None:
@@ -287,7 +296,7 @@ def one_field(
     _check_not_the_plate(stack, folder)
     # A killed run may leave files of a field that the record does not know yet.
     again = resume and (folder / RUN_FILE).is_file()
-    if again and _finished(stack, request, folder, model):
+    if again and _finished(stack, request, folder, model, should_stop):
         return FieldSkipped(stack.identity, "already stained with these settings")
     check_disk_space(
         folder, stack.shape[1] * stack.shape[2] * _BYTES_PER_PIXEL, stack.identity.name

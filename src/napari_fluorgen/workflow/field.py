@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 StopCheck = Callable[[], bool]
 
 
+class StopPoint:
+    """Raises `Cancelled` when called, where the user wants to stop."""
+
+    def __init__(self, should_stop: StopCheck | None) -> None:
+        self._should_stop = should_stop
+
+    def __call__(self) -> None:
+        """Raise where the answer is yes."""
+        if self._should_stop is not None and self._should_stop():
+            raise Cancelled("The run was stopped; its finished tiles are kept.")
+
+
 def stain_field(
     stack: BrightfieldStack,
     request: StainRequest,

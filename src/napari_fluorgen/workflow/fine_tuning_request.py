@@ -24,6 +24,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_fluorgen.errors import ConfigError
+from napari_fluorgen.models.spec import MODEL_NAME
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.workflow.request import DEFAULT_MODEL, describe_validation_error
 
@@ -45,7 +46,7 @@ class FineTuneRequest(BaseModel):
     )
     name: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=f"^{MODEL_NAME}$",
         description="Name of the new model; by default that of the start with '-tuned'.",
     )
     output: Path | None = Field(None, description="Folder of the new package.")

@@ -146,11 +146,11 @@ def measure_folder(
 def _image_files(folder: Path, name: str) -> dict[str, NDArray[np.str_]]:
     """Return where the stains of a field lie, as CellProfiler's table of images tells it."""
     from napari_fluorgen.io.results import RESULT
-    from napari_fluorgen.io.run_record import read_run
+    from napari_fluorgen.io.run_record import read_record
     from napari_fluorgen.measurement.names import IMAGE_NAMES
 
     columns: dict[str, NDArray[np.str_]] = {}
-    files = read_run(folder)[name].get(RESULT, {}).get("files", {})
+    files = read_record(folder, name).get(RESULT, {}).get("files", {})
     for stain, image in IMAGE_NAMES.items():
         if stain in files:  # OME-Zarr has no file that CellProfiler Analyst shows
             file = (folder / files[stain]).resolve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -17,13 +18,15 @@ _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "openvino", "tifffile", 
 _BLOCK_BYTES = 1 << 25
 
 
-def input_digest(data: Any) -> str:
+def input_digest(data: Any, check: Callable[[], None] | None = None) -> str:
     """Return the SHA-256 of a stack's values, the same for every way of storing them.
 
     Parameters
     ----------
     data : array-like, shape (Z, Y, X)
         Read in blocks of rows, never whole.
+    check : callable, optional
+        Called before each block; it may raise, to stop.
 
     Returns
     -------
@@ -36,20 +39,24 @@ def input_digest(data: Any) -> str:
     step = max(1, _BLOCK_BYTES // max(1, columns * dtype.itemsize))
     for plane in range(planes):
         for start in range(0, rows, step):
+            if check is not None:
+                check()
             block = np.asarray(data[plane, start : start + step, :])
             digest.update(np.ascontiguousarray(block, dtype=dtype).data)
     return f"sha256:{digest.hexdigest()}"
 
 
-def describe_input(stack: BrightfieldStack) -> dict[str, Any]:
-    """Return the part of the record that belongs to the stack."""
+def describe_input(
+    stack: BrightfieldStack, check: Callable[[], None] | None = None
+) -> dict[str, Any]:
+    """Return the part of the record that belongs to the stack; `check` as in `input_digest`."""
     return {
         "source": stack.source,
         "shape": list(stack.shape),
         "dtype": str(np.dtype(stack.data.dtype)),
         "pixel_size_um": list(stack.pixel_size_um) if stack.pixel_size_um else None,
         "z_um": list(stack.z_um) if stack.z_um else None,
-        "digest": input_digest(stack.data),
+        "digest": input_digest(stack.data, check),
         "notes": list(stack.notes),
     }
 
@@ -68,19 +75,3 @@ def versions() -> dict[str, str]:
 def timestamp() -> str:
     """Return the time now, in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def same_run(record: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two records come from the same request, model and input.
-
-    The times, machine and versions may differ: they do not change what was asked for.
-    """
-
-    def key(of: dict[str, Any]) -> tuple[Any, ...]:
-        return (
-            of.get("request"),
-            of.get("model", {}).get("digest"),
-            of.get("input", {}).get("digest"),
-        )
-
-    return None not in key(record) and key(record) == key(other)

@@ -26,7 +26,7 @@ class StainRequest(BaseModel):
         "auto", description="Where the networks run; auto takes the fastest that exists."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Arithmetic; auto is bfloat16 where the device has it natively."
+        "auto", description="Arithmetic; auto is what the device is fastest in."
     )
     focus: Literal["auto", "as-is", "flipped"] = Field(
         "auto", description="Order of the planes: known or guessed, as they stand, or reversed."

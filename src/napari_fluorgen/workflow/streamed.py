@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fluorgen.errors import Cancelled
 from napari_fluorgen.stack import STAINS, BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import FieldDone, Stage
 from napari_fluorgen.workflow.field import (
     StopCheck,
+    StopPoint,
     given_pixel_size,
     remember_pace,
     run_record,
@@ -96,14 +96,17 @@ def stream_field(
     return_freed_arrays()
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
-    described = describe_input(stack)
+    check = StopPoint(should_stop)
+    described = describe_input(stack, check)
+    path = work / "field.ome.zarr"
+    if not (path / "zarr.json").is_file():  # without the pixels a journal counts for nothing
+        shutil.rmtree(work, ignore_errors=True)
     journal = Journal(work, _key(request, model, described))
     stored = model.calibration
     calibration = None if stored is None else Calibration.from_arrays(stored)
     hypotheses = () if calibration is None else CLASSES
     stains = [stain for stain in STAINS if stain in model.spec.stains]
     maps = [PROBABILITY, *(f"p-{name}" for name in hypotheses)]
-    path = work / "field.ome.zarr"
     writer = FieldWriter(path, stack.shape[1:], stains, maps)
     raw = yield from stain_arrays(
         stack,
@@ -114,7 +117,6 @@ def stream_field(
         journal=journal,
     )
     yield Stage("segmentation")
-    check = _Check(should_stop)
     rows = NucleiRows(writer, work / "nuclei.zarr", calibration, request)
     rows.find(model, raw.adaptation.pixel_size_um, check)
     nuclei = rows.number(check)
@@ -181,17 +183,6 @@ class _ZarrSink:
         return scratch_array(self._scratch, name, shape, dtype)
 
 
-class _Check:
-    """Raises `Cancelled` where the user wants to stop after the tiles."""
-
-    def __init__(self, should_stop: StopCheck | None) -> None:
-        self._should_stop = should_stop
-
-    def __call__(self) -> None:
-        if self._should_stop is not None and self._should_stop():
-            raise Cancelled("The run was stopped; its finished tiles are kept.")
-
-
 class NucleiRows:
     """Nuclei of a field on disk: found window by window, then numbered.
 
@@ -226,7 +217,7 @@ class NucleiRows:
         self._number = 0
         self.histogram: NDArray[np.float32] | None = None
 
-    def find(self, model: Model, pixel_size_um: tuple[float, float], check: _Check) -> None:
+    def find(self, model: Model, pixel_size_um: tuple[float, float], check: StopPoint) -> None:
         """Write the p-values, and find the nuclei of each window."""
         import numpy as np
 
@@ -293,7 +284,7 @@ class NucleiRows:
         self._number += count
         self._unnumbered[window.outer] = np.where(before, before, numbers[labels])
 
-    def number(self, check: _Check) -> dict[str, NDArray[Any]]:
+    def number(self, check: StopPoint) -> dict[str, NDArray[Any]]:
         """Write the numbered labels, and return `StainedField.nuclei`.
 
         Several windows are numbered in reading order of the nuclei, one as `segment_nuclei` does.

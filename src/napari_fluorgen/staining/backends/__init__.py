@@ -24,8 +24,8 @@ class Backend(Protocol):
 
     name: str
 
-    def prepare(self, tile_shape: tuple[int, int]) -> None:
-        """Do once what tiles of this shape need, so that the first is as quick as the others."""
+    def prepare(self, tile_shape: tuple[int, int], tiles: int) -> None:
+        """Do once what so many tiles of this shape need, as far as it pays for them."""
         ...
 
     def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -59,7 +59,7 @@ class OpenVinoBackend:
         self._model = model
         self._precision = precision
 
-    def prepare(self, tile_shape: tuple[int, int]) -> None:
+    def prepare(self, tile_shape: tuple[int, int], tiles: int) -> None:
         """Compile the graph for tiles of this shape."""
         self._graph(tile_shape)
 

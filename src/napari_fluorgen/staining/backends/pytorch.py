@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_FEWEST_REPLAYS = 8
+"""Tiles from which a recording pays: it runs the networks three times."""
+
 
 class PyTorchBackend:
     """Backend on a torch device.
@@ -56,41 +59,38 @@ class PyTorchBackend:
         except RuntimeError as error:
             raise _translated(error, device.label) from error
 
-    def prepare(self, tile_shape: tuple[int, int]) -> None:
+    def prepare(self, tile_shape: tuple[int, int], tiles: int) -> None:
         """Record the networks' kernels on CUDA, where starting them one by one costs time."""
-        if self._device.type != "cuda":
+        if self._device.type != "cuda" or tiles < _FEWEST_REPLAYS:
             return
-        shape = (1, self._planes, *tile_shape)
-        if self._recorded is not None and self._recorded.shape == shape:
-            return
-        self._recorded = None
         try:
             with self._torch.inference_mode(), self._settings():
+                shape = (1, self._planes, *tile_shape)
                 self._recorded = RecordedNetwork(self._run, shape, self._device)
+            return
         except RuntimeError as error:
-            reason = _translated(error, self._label)
-            self._empty_cache()
-            if isinstance(reason, MemoryError):
-                raise reason from None
-            _log.info("The networks are not recorded: %s", error)
+            failure = _translated(error, self._label)
+        # Outside of the handler, or its traceback would hold the tensors that have to go.
+        self._empty_cache()
+        if isinstance(failure, MemoryError):
+            raise failure
+        _log.info("The networks are not recorded: %s", failure)
 
     def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return the maps of each tile of the batch; see `Backend.predict`."""
         torch = self._torch
         try:
             with torch.inference_mode(), self._settings():
-                recorded = self._recorded
-                if recorded is not None and recorded.shape == batch.shape:
-                    maps = recorded(batch)
+                if self._recorded is not None and self._recorded.shape == batch.shape:
+                    maps = self._recorded(batch)
                 else:
                     maps = self._run(torch.from_numpy(np.ascontiguousarray(batch))).cpu().numpy()
                 return {name: maps[index] for index, name in enumerate(self._names)}
         except RuntimeError as error:
-            translated = _translated(error, self._label)
-        # Outside of the handler, or its traceback would hold the tensors that have to go.
+            failure = _translated(error, self._label)
         self._recorded = None
         self._empty_cache()
-        raise translated
+        raise failure
 
     def close(self) -> None:
         """Free the networks' memory on the device."""
