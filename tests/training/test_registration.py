@@ -69,7 +69,9 @@ def test_a_shift_is_reported_and_corrected_if_asked(pairs):
     assert register(moved, 0.325, "off", notes.append) is moved
     assert notes == []
     assert register(moved, 0.325, "report", notes.append) is moved
-    said = r"Brightfield and lipids are shifted by 3\.\d, -[01]\.\d px: give --register"
+    said = (
+        r"Brightfield and lipids are shifted by 3\.\d, -[01]\.\d px: correct that with --register"
+    )
     assert any(re.match(said, note) for note in notes), notes
     corrected = register(moved, 0.325, "correct", notes.append)
     for pair, original in zip(corrected, pairs, strict=True):

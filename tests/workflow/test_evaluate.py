@@ -194,6 +194,11 @@ def test_a_stain_that_one_side_lacks_is_noted(plate) -> None:
     assert any("1 of 3 fields have no predicted lipids" in note for note in evaluation.notes)
 
 
+def test_a_pixel_size_below_zero_is_refused(plate, tmp_path) -> None:
+    with pytest.raises(InputError, match="above 0"):
+        evaluate_folders(plate.folder, plate.folder, tmp_path / "scores", pixel_size_um=-0.325)
+
+
 def test_another_size_is_one_sentence(plate) -> None:
     fields = perfect(plate)
     small = {**fields[0].images, "lipids": fields[0].images["lipids"][:10]}

@@ -185,6 +185,59 @@ def test_a_stopped_run_is_resumed_to_what_an_uninterrupted_one_gives(request_, f
     assert resumed.after.pearson == whole.after.pearson
 
 
+def test_starting_again_forgets_the_networks_of_other_pairs(request_, five, tmp_path):
+    common = {"stains": ("lipids", "cytoplasm"), "work": tmp_path / "work", "overwrite": True}
+    others = [pair(seed) for seed in range(10, 15)]
+    fine_tune(request_(steps=20, **common), pairs=others)
+    seen = []
+
+    def stop():
+        return len(seen) > 12
+
+    fine_tune(request_(steps=20, **common), pairs=five, progress=seen.append, should_stop=stop)
+    seen.clear()
+    resumed = fine_tune(request_(steps=20, resume=True, **common), pairs=five, progress=seen.append)
+    whole = fine_tune(request_(steps=20, **common | {"work": tmp_path / "whole"}), pairs=five)
+    assert {state.stain for state in seen} == {"lipids", "cytoplasm"}
+    assert load_model(resumed.path).digest == load_model(whole.path).digest
+
+
+def test_a_stopped_run_is_resumed_by_the_same_command(request_, five, tmp_path):
+    common = {"steps": 20, "stains": ("lipids",), "work": tmp_path / "work"}
+    steps = []
+    cut = fine_tune(
+        request_(**common), pairs=five, progress=steps.append, should_stop=lambda: len(steps) > 10
+    )
+    assert cut.stopped
+    resumed = fine_tune(request_(resume=True, **common), pairs=five)
+    assert resumed.path == cut.path
+    assert not resumed.stopped
+    with pytest.raises(OutputError, match="exists already"):  # a finished one is not replaced
+        fine_tune(request_(resume=True, **common), pairs=five)
+    with pytest.raises(OutputError, match="exists already"):
+        fine_tune(request_(resume=True, **common | {"work": tmp_path / "other"}), pairs=five)
+
+
+def test_another_registration_does_not_go_on(request_, five, tmp_path):
+    common = {"stains": ("lipids",), "work": tmp_path / "work", "overwrite": True}
+    fine_tune(request_(**common), pairs=five)
+    with pytest.raises(ConfigError, match="other settings"):
+        fine_tune(request_(resume=True, registration="report", **common), pairs=five)
+
+
+def test_the_start_is_judged_as_the_trained_network_is(request_, five, tmp_path):
+    from napari_fluorgen.workflow import fine_tuning_material as material_module
+
+    held = material_module.prepare(request_(), load_model(request_().init), "own", five, "cpu", [])
+    usual = held.start_figure("lipids")
+    blank = replace(
+        held.parts["validation"][0],
+        stains={"lipids": np.full(held.parts["validation"][0].planes.shape[1:], 5, np.float32)},
+    )
+    held.parts = {**held.parts, "validation": (*held.parts["validation"], blank)}
+    assert held.start_figure("lipids") == pytest.approx(usual)
+
+
 def test_minutes_become_steps_of_a_schedule_that_ends_in_time(request_, five, tmp_path):
     result = fine_tune(
         request_(minutes=0.05, stains=("cytoplasm",), work=tmp_path / "work"), pairs=five

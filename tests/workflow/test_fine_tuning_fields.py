@@ -132,6 +132,15 @@ def test_sizes_of_nuclei_follow_the_labels_where_there_are_enough():
     assert nuclei_settings([], 0.5, start) == start
 
 
+def test_fields_of_one_name_stay_apart(spec):
+    rng = np.random.default_rng(1)
+    fields = [
+        TunedField("same", planes, planes, {"nuclei": np.abs(planes[0])}, None)
+        for planes in rng.normal(size=(2, 3, 64, 64)).astype(np.float32)
+    ]
+    assert register_fields(fields, 0.325, "report", []) == fields
+
+
 def test_a_shift_is_corrected_for_both_readings_of_the_planes_in_counts(spec):
     rng = np.random.default_rng(1)
     scene = gaussian_filter(rng.normal(size=(160, 160)), 2)
@@ -143,7 +152,7 @@ def test_a_shift_is_corrected_for_both_readings_of_the_planes_in_counts(spec):
     notes = []
     assert register_fields([field], 0.325, "report", notes) == [field]
     (moved,) = register_fields([field], 0.325, "correct", notes)
-    assert "give --register" in notes[0]
+    assert "--register" in notes[0]
     assert notes[1].endswith("corrected.")
     rows, columns = moved.planes.shape[1:]
     assert 153 <= rows <= 155 < columns <= 157

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+RECORD_SUFFIXES = (".mrf", ".mlf", ".mes")
+"""Of the files in which pixel sizes, heights and the light of the channels stand."""
+
 _BTS = "{http://www.yokogawa.co.jp/BTS/BTSSchema/1.0}"
 
 
@@ -41,7 +44,7 @@ def read_metadata(folder: Path) -> PlateMetadata:
     lamp: list[int] = []
     laser: list[int] = []
     notes = []
-    for suffix in (".mrf", ".mlf", ".mes"):
+    for suffix in RECORD_SUFFIXES:
         for path in sorted(folder.glob(f"*{suffix}")):
             if path.name.startswith("."):
                 continue

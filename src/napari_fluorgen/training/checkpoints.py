@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from napari_fluorgen.training.config import EarlyStopping, TrainingConfig
 from napari_fluorgen.training.modules import StainModule
 
 LAST, BEST = "last.ckpt", "best-figure.safetensors"
+LOGS = "logs"
+"""Folder of a network's ``metrics.csv`` and TensorBoard files."""
 
 
 class Keeper(Callback):
@@ -84,13 +87,23 @@ class Keeper(Callback):
             trainer.should_stop = self.since_best >= stopping.patience
 
 
+def discard(folder: Path) -> None:
+    """Remove what an earlier training left in a network's folder, or a later one resumes it."""
+    for name in (LAST, BEST):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / LOGS, ignore_errors=True)
+
+
 def recipe_of(config: TrainingConfig, stain: str) -> str:
-    """All settings that decide the weights, as JSON."""
+    """All settings that decide the weights, as JSON, without the folders: those may be moved."""
     whole = config.model_dump(mode="json")
     data = config.data_for(stain).model_dump(
-        mode="json", include={"crop", "batch", "centred", "augment"}
+        mode="json", include={"crop", "batch", "centred", "augment", "registration"}
     )
-    names = "init", "seed", "precision", "devices", "validate_every", "early_stopping", "input"
+    names = (
+        "init", "seed", "precision", "devices", "validate_every", "early_stopping", "input",
+        "pixel_size_um", "z_um",
+    )  # fmt: skip
     recipe = {name: whole[name] for name in names}
     parts = {"network": whole["networks"][stain], "output": whole["outputs"][stain], "data": data}
     return json.dumps(recipe | parts, sort_keys=True)
@@ -123,14 +136,14 @@ def read_checkpoint(path: Path, recipe: str) -> dict[str, Any] | None:
     return dict(checkpoint)
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
+def save_weights(network: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write the weights of a network; the file takes its name when it is whole."""
     from safetensors.torch import save_file
 
     temporary = path.with_name(f".unfinished-{path.name}")
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     try:
-        save_file(weights, temporary)
+        save_file(weights, temporary, metadata)
         temporary.replace(path)
     except OSError as error:
         raise output_error(path, error) from error
@@ -150,7 +163,22 @@ def load_weights(network: nn.Module, path: Path) -> None:
     try:
         network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError):
-        raise ConfigError(
-            f"{path}, the best weights of this training, is missing or damaged: start again "
-            "without resuming."
-        ) from None
+        raise _damaged(path) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What `save_weights` wrote beside the weights. Raises as `load_weights`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path}, the best weights of this training, is missing or damaged: start again without "
+        "resuming."
+    )

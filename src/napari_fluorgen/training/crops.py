@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import Dataset
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.training.augment import (
@@ -27,19 +25,19 @@ if TYPE_CHECKING:
 _PLAIN = AugmentSettings()
 
 
-class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Endless random crops, varied on the fly.
 
-    Yields (planes (Z, c, c) float32, stain (1, c, c) float32, nuclei mask (c, c) int64). Sample
+    Each is (planes (Z, c, c) float32, stain (1, c, c) float32, nuclei mask (c, c) int64). Crop
     number i depends on nothing but `seed` and i, so that a run that is taken up again, or divided
-    between devices or loader processes, sees the samples that it would have seen.
+    between devices or loader processes, sees the crops that it would have seen.
 
     Parameters
     ----------
     pairs : list of Pair
         Fields to draw from.
     stain : str
-        Which stain to yield.
+        Which stain to give.
     crop : int
         Side of a crop.
     centred : float
@@ -50,10 +48,6 @@ class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         How crops are varied.
     planes : int
         Planes of a crop where `augment.planes` is ``"random"``.
-    first : int
-        Number of the first sample.
-    rank, world : int
-        Of `world` devices this is number `rank`: it takes every `world`-th sample.
 
     Raises
     ------
@@ -71,9 +65,6 @@ class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         seed: int,
         augment: AugmentSettings = _PLAIN,
         planes: int = 7,
-        first: int = 0,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         if not pairs:
             raise InputError("There is no pair to train on.")
@@ -90,18 +81,10 @@ class Crops(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
                 )
         self.pairs, self.stain, self.crop = pairs, stain, crop
         self.centred, self.seed, self.augment, self.planes = centred, seed, augment, planes
-        self.first, self.rank, self.world = first, rank, world
         self._centres = [_centres(pair.labels) for pair in pairs]
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        start, step = self.first + self.rank, self.world
-        worker = get_worker_info()
-        if worker is not None:  # processes of a loader share the samples of their device
-            start, step = start + worker.id * step, step * worker.num_workers
-        return map(self.sample, itertools.count(start, step))
-
-    def sample(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Sample `number` of the endless row."""
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return crop `number` of the endless row."""
         rng = np.random.default_rng([self.seed, number])
         settings, crop = self.augment, self.crop
         index = int(rng.integers(len(self.pairs)))

@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from napari_fluorgen.training.modules import StainModule
 
 
-class _Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Crops by their number."""
-
-    def __init__(self, crops: Crops) -> None:
-        self.crops = crops
-
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        return self.crops.sample(number)
-
-
 class _Stretch(Sampler[int]):
     """Numbers of this device's crops from the next step of a module to its next validation.
 
@@ -81,7 +71,7 @@ def make_loaders(
     batch, workers = config.data_for(module.stain).batch, config.data.workers
     stretch = _Stretch(module, batch, config.validate_every)
     return (
-        DataLoader(_Samples(crops), batch, sampler=stretch, num_workers=workers),
+        DataLoader(crops, batch, sampler=stretch, num_workers=workers),
         DataLoader(fields),
     )
 

@@ -169,10 +169,7 @@ class StainModule(LightningModule):
         if pearson is not None:
             self._seen.setdefault("pearson", []).append(pearson)
         if isinstance(output, NucleiOutput):
-            predicted = output.logits.argmax(1) == 1
-            size = int(predicted.sum() + (mask == 1).sum())
-            both = int((predicted & (mask == 1)).sum())
-            self._seen.setdefault("dice", []).append(2 * both / size if size else 1.0)
+            self._seen.setdefault("dice", []).append(dice(output.logits.argmax(1) == 1, mask == 1))
 
     def on_validation_epoch_end(self) -> None:
         """Average the figures over fields and log them."""
@@ -227,6 +224,12 @@ def correlate(prediction: Tensor, truth: Tensor) -> float | None:
         return None
     scale = float(a.norm() * b.norm())
     return float(a @ b) / scale if scale else 0.0
+
+
+def dice(predicted: Tensor, true: Tensor) -> float:
+    """Dice overlap of two masks; 1 where both are empty."""
+    size = int(predicted.sum() + true.sum())
+    return 2 * int((predicted & true).sum()) / size if size else 1.0
 
 
 def _detached(parts: Parts) -> Parts:

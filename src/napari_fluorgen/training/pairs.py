@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io import FieldEntry, is_plate_folder, read_plate, read_stack
+from napari_fluorgen.io.cellvoyager_xml import RECORD_SUFFIXES
 from napari_fluorgen.io.files import IMAGE_SUFFIXES, field_name, natural_key, open_image, some_names
 from napari_fluorgen.io.results import file_stem
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity
@@ -152,11 +153,12 @@ def _of_plate(folder: Path, note: Callable[[str], None]) -> list[PairSource]:
     for sentence in plate.notes:
         note(sentence)
     sources = []
+    records = sorted(p for p in folder.iterdir() if p.suffix in RECORD_SUFFIXES)
     for entry in plate.complete:
         path = folder / "labels" / f"{file_stem(entry.identity)}_nuclei.tif"
         labels = path if path.is_file() else None
         stains = tuple(stain for stain in STAINS if stain in entry.truth)
-        files = (*entry.planes, *entry.truth.values(), *((path,) if labels else ()))
+        files = (*entry.planes, *entry.truth.values(), *((path,) if labels else ()), *records)
         sources.append(
             PairSource(entry.identity.name, stains, partial(_open_entry, entry, labels), files)
         )

@@ -141,7 +141,8 @@ def register(
         on_note(
             f"{what}: corrected."
             if registration == "correct"
-            else f"{what}: give --register to correct."
+            else f"{what}: correct that with --register, in a configuration with "
+            "data.registration: correct."
         )
     if registration != "correct" or not moves:
         return pairs

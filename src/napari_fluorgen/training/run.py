@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,16 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from napari_fluorgen.errors import Cancelled, ConfigError
+from napari_fluorgen.errors import Cancelled, ConfigError, InputError
 from napari_fluorgen.io.atomic import ensure_folder
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.adversarial import build_module
 from napari_fluorgen.training.checkpoints import (
     BEST,
     LAST,
+    LOGS,
     Keeper,
+    discard,
     load_weights,
     read_checkpoint,
     recipe_of,
@@ -34,9 +35,6 @@ from napari_fluorgen.training.data import Crops, Pair, load_pairs
 from napari_fluorgen.training.loading import Fields, epochs_of, make_loaders, steps_per_epoch
 from napari_fluorgen.training.modules import StainModule
 from napari_fluorgen.training.start import starting_weights
-
-LOGS = "logs"
-"""Folder of a network's ``metrics.csv`` and TensorBoard files."""
 
 _log = logging.getLogger(__name__)
 
@@ -169,9 +167,7 @@ def train_networks(
     pairs = _read_pairs(config, on_note or _log.warning) if pairs is None else pairs
     if not resume:  # else a later resume would take what an older run left for finished
         for stain in chosen:
-            for name in (LAST, BEST):
-                (folder / stain / name).unlink(missing_ok=True)
-            shutil.rmtree(folder / stain / LOGS, ignore_errors=True)
+            discard(folder / stain)
     networks: dict[str, torch.nn.Module] = {}
     rank = 0
     for stain in chosen:
@@ -201,12 +197,24 @@ def _read_pairs(config: TrainingConfig, on_note: Callable[[str], None]) -> dict[
             on_note=on_note,
         )
 
-    if data.calibration is not None:
-        load(data.calibration, len(config.z_um))  # used at the end: say now what is wrong with it
-    return {
+    pairs = {
         "train": load(data.train, None if varied else len(config.z_um)),
         "validation": load(data.validation, len(config.z_um)),
     }
+    for stain in config.networks:
+        if not any(stain in pair.stains for pair in pairs["validation"]):
+            raise InputError(
+                f"{data.validation} has no true {stain} image, by which that network would be "
+                "judged: add some or leave the network out."
+            )
+    if data.calibration is not None:  # used at the end: say now what is wrong with it
+        held = load(data.calibration, len(config.z_um))
+        if "nuclei" in config.networks and not any(pair.labels.any() for pair in held):
+            raise InputError(
+                f"{data.calibration} has no nuclei, neither labels nor a nuclear stain, by which "
+                "confidence is calibrated: add them or leave data.calibration out."
+            )
+    return pairs
 
 
 def _train_one(

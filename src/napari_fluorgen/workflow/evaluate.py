@@ -123,6 +123,8 @@ def evaluate_fields(
     from napari_fluorgen.measurement import score_fields
     from napari_fluorgen.segmentation import pool_scores
 
+    if pixel_size_um is not None and not pixel_size_um > 0:
+        raise InputError(f"The pixel size is {pixel_size_um:g} µm; expected a number above 0.")
     comparison = _Comparison(truths, pixel_size_um)
 
     def images() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fluorgen.errors import Cancelled, ConfigError, InputError, OutputError
+from napari_fluorgen.errors import Cancelled, ConfigError, FluorgenError, InputError, OutputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack
 from napari_fluorgen.workflow.fine_tuning_request import (
     DEFAULT_MINUTES,
@@ -96,6 +96,8 @@ def fine_tune(
     say = stage or (lambda sentence: None)
     start = load_model(request.init)
     name = request.name or default_name(start.spec.name)
+    if request.resume and _packed_when_stopped(request, name):
+        request = request.model_copy(update={"overwrite": True})
     notes: list[str] = []
     _check_target(request, start, name, notes)
     device = resolve_device(request.device).name
@@ -202,6 +204,24 @@ def _read_stacks(
     return usable
 
 
+def _packed_when_stopped(request: FineTuneRequest, name: str) -> bool:
+    """Whether what lies where the new model goes is that of the run that is resumed."""
+    from napari_fluorgen.models import load_model
+
+    own = request.to_record()
+    for place in (request.output, name if request.install else None):
+        try:
+            held = {} if place is None else load_model(place).spec.training
+        except FluorgenError:
+            continue
+        asked = held.get("request", {})
+        if held.get("stopped") and all(
+            asked.get(key) == own[key] for key in ("init", "pairs", "work")
+        ):
+            return True
+    return False
+
+
 def _check_target(request: FineTuneRequest, start: Model, name: str, notes: list[str]) -> None:
     """Refuse now what could not be written after the training."""
     from napari_fluorgen.io.atomic import check_replaceable
@@ -281,6 +301,7 @@ def _identity(request: FineTuneRequest, material: Material) -> dict[str, Any]:
         "stains": list(material.trained),
         "outputs": {stain: range_.model_dump() for stain, range_ in material.spec.outputs.items()},
         "asked_steps": request.steps,
+        "registration": request.registration,
         "seed": request.seed,
     }
     return json.loads(json.dumps(identity))

@@ -248,24 +248,25 @@ def register_fields(
     """
     from napari_fluorgen.training.registration import register
 
-    done = {field.name: field for field in fields}
+    done = list(fields)
     for stains in {tuple(field.stains) for field in fields}:
-        own = [field for field in fields if tuple(field.stains) == stains]
-        moved = register([_pair_of(field) for field in own], pixel_size_um, registration,
+        own = [index for index, field in enumerate(fields) if tuple(field.stains) == stains]
+        moved = register([_pair_of(fields[index]) for index in own], pixel_size_um, registration,
                          notes.append)  # fmt: skip
         if registration != "correct":
             continue
-        for field, pair in zip(own, moved, strict=True):
+        for index, pair in zip(own, moved, strict=True):
+            field = fields[index]
             count = len(field.planes)
             scale = _scales(field)
-            done[field.name] = TunedField(
+            done[index] = TunedField(
                 field.name,
                 pair.planes[:count],
                 pair.planes[-count:],
                 {stain: image * np.float32(scale[stain]) for stain, image in pair.stains.items()},
                 None if field.labels is None else pair.labels,
             )
-    return [done[field.name] for field in fields]
+    return done
 
 
 def range_of(images: Sequence[NDArray[np.float32]], start: StainRange | None) -> StainRange:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import nn
 
 from napari_fluorgen.errors import InputError, ModelError
-from napari_fluorgen.measurement import pearson
 from napari_fluorgen.models import PROBABILITY, Model, ModelSpec, StainRange
 from napari_fluorgen.stack import STAINS, BrightfieldStack
 from napari_fluorgen.staining.focus import SIMULATED_ORDER
+from napari_fluorgen.training.modules import correlate, dice
 from napari_fluorgen.training.planes import reverse_planes
 from napari_fluorgen.workflow.fine_tuning_fields import (
     TunedField,
@@ -110,12 +111,14 @@ class Material:
             if stain not in part.stains:
                 continue
             maps = predict({stain: self.networks[stain]}, part.planes, self.spec)
-            stains.append(pearson(maps[stain], part.stains[stain]))
+            true = self.spec.outputs[stain].from_counts(part.stains[stain])
+            r = correlate(torch.from_numpy(maps[stain]), torch.from_numpy(true))
+            stains += [] if r is None else [r]
             if stain == "nuclei" and part.labels is not None:
-                found, true = maps[PROBABILITY] > 0.5, part.labels > 0
-                masks.append(2 * (found & true).sum() / max(1, found.sum() + true.sum()))
-        figures = {"pearson": float(np.mean(stains))}
-        return figure_of(figures | ({"dice": float(np.mean(masks))} if masks else {}))
+                found = torch.from_numpy(maps[PROBABILITY] > 0.5)
+                masks.append(dice(found, torch.from_numpy(part.labels > 0)))
+        figures = {"pearson": stains, "dice": masks}
+        return figure_of({name: float(np.mean(held)) for name, held in figures.items() if held})
 
 
 def prepare(

@@ -20,7 +20,14 @@ from torch import nn
 from napari_fluorgen.errors import Cancelled, ConfigError
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.models import Model, ModelSpec, StainRange
+from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.augment import AugmentSettings
+from napari_fluorgen.training.checkpoints import (
+    discard,
+    load_weights,
+    read_metadata,
+    save_weights,
+)
 from napari_fluorgen.training.config import DataConfig, LossConfig, StainConfig, TrainingConfig
 from napari_fluorgen.training.data import Pair
 from napari_fluorgen.training.run import Progress, TrainProgress, train_networks
@@ -46,6 +53,7 @@ _WARM_STEPS, _TIMED_STEPS = 2, 6
 _VALIDATIONS = 10
 _LOOKING = 0.3  # most of the time that validations may take
 _PREVIEW_PX = 256
+_BEST_FILE = "best.safetensors"
 
 
 @dataclass
@@ -94,7 +102,7 @@ class Course:
     identity: dict[str, Any] = field(default_factory=dict)
 
     def take_up(self) -> None:
-        """Take the steps that an earlier run planned, where one is resumed.
+        """Take the steps that an earlier run planned, or clear away what it left.
 
         Raises
         ------
@@ -102,7 +110,12 @@ class Course:
             If that was a run of other pairs, another start or other settings.
         """
         path = self.work / "plan.json"
-        if not (self.request.resume and path.is_file()):
+        if not self.request.resume:
+            path.unlink(missing_ok=True)
+            for stain in STAINS:
+                discard(self.work / stain)
+                (self.work / stain / _BEST_FILE).unlink(missing_ok=True)
+        if not path.is_file():
             return
         try:
             plan = json.loads(path.read_text(encoding="utf-8"))
@@ -195,8 +208,10 @@ class Course:
             if state.validation is None:
                 moments.append(time.monotonic())
 
+        steps = _WARM_STEPS + _TIMED_STEPS
         train_networks(
-            self.config(stain, _WARM_STEPS + _TIMED_STEPS),
+            # One validation, at the end: it is timed apart.
+            self.config(stain, steps).model_copy(update={"validate_every": steps}),
             self.work / "timing",
             progress=note,
             should_stop=stop,
@@ -210,8 +225,7 @@ class Course:
         # Where validations are slow, fewer of them: most of the time is for learning.
         looks = int(_LOOKING * left / max(validation, 1e-6))
         looks = self.validations[stain] = max(1, min(_VALIDATIONS, looks))
-        steps = max(1, int((left - looks * validation) / max(step, 1e-6)))
-        return steps if steps < looks else steps // looks * looks
+        return max(1, int((left - looks * validation) / max(step, 1e-6)))
 
 
 @dataclass
@@ -263,7 +277,7 @@ def learn(
         if progress is not None:
             progress(state)
 
-    best = _Best(course.work / stain / "best.safetensors", fresh=not course.request.resume)
+    best = _Best(course.work / stain / _BEST_FILE)
 
     def watch(name: str, network: nn.Module, figures: dict[str, float]) -> None:
         best.see(network, figure_of(figures))
@@ -304,7 +318,7 @@ def figure_of(figures: Mapping[str, float]) -> float:
 
 def validation_interval(steps: int, most: int = _VALIDATIONS) -> int:
     """Steps between validations: at most so many of them, the last after the last step."""
-    return next(steps // n for n in range(min(most, steps), 0, -1) if steps % n == 0)
+    return -(-steps // most)
 
 
 def as_pair(part: TunedField, counts: StainRange, stain: str, reverse: bool) -> Pair:
@@ -323,35 +337,22 @@ def as_pair(part: TunedField, counts: StainRange, stain: str, reverse: bool) -> 
 class _Best:
     """Keeps the best network on disk, so that a resumed run knows it as well."""
 
-    def __init__(self, path: Path, *, fresh: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.figure: float | None = None
-        if fresh:
-            path.unlink(missing_ok=True)
-        elif path.is_file():
-            from safetensors import safe_open
-
-            with safe_open(path, "pt") as file:
-                self.figure = float(file.metadata()["figure"])
+        self.figure = float(read_metadata(path)["figure"]) if path.is_file() else None
 
     def see(self, network: nn.Module, figure: float) -> None:
         """Keep the network where it is the best so far; of equal ones the later counts."""
-        from safetensors.torch import save_file
-
         if self.figure is not None and figure < self.figure:
             return
         self.figure = figure
-        state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, self.path, metadata={"figure": repr(figure)})
+        save_weights(network, self.path, {"figure": repr(figure)})
 
     def restore(self, network: nn.Module) -> float:
         """Give `network` the best weights; return their figure."""
-        from safetensors.torch import load_file
-
         if self.figure is None:
             return float("-inf")
-        network.load_state_dict(load_file(self.path))
+        load_weights(network, self.path)
         return self.figure
 
 
