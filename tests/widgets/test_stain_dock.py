@@ -10,6 +10,7 @@ import pytest
 
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
+from napari_fluorgen.widgets.docks.run_layers import show_run
 from napari_fluorgen.widgets.docks.stain import StainDock
 from napari_fluorgen.widgets.presenters.layers import STAINING, record_of, stack_layers
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
@@ -282,3 +283,15 @@ def test_the_call_is_copied(viewer, qtbot, dock, stack):
     add_stack(viewer, stack)
     dock.controls.copy.click()
     assert "fluorgen.stain(stack, model" in QApplication.clipboard().text()
+
+
+def test_a_reopened_dock_gives_results_of_their_own(viewer, qtbot, models, stack, result):
+    source = add_stack(viewer, stack)
+    for _opened in range(2):
+        dock = StainDock(viewer)
+        qtbot.addWidget(dock)
+        ticket = dock.book.open(str(source.unique_id))
+        show_run(viewer, source, ticket, result, replace=False)
+    newest, oldest = find_runs(viewer.layers)
+    assert (newest.title, oldest.title) == ("B03 s1 (2)", "B03 s1")
+    assert not {id(x) for x in newest.layers.values()} & {id(x) for x in oldest.layers.values()}

@@ -23,6 +23,11 @@ def test_only_the_latest_ticket_counts():
     assert not book.is_current(second)
 
 
+def test_a_new_dock_starts_no_run_of_an_old_name():
+    first, second = (words.RunBook().open("layer") for _dock in range(2))
+    assert first.key != second.key
+
+
 @given(st.integers(1, 100), st.integers(0, 100), st.floats(0.1, 1e4))
 def test_time_left_follows_the_pace(done, more, elapsed):
     left = words.time_left(done, done + more, elapsed)

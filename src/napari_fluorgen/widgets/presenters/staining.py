@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from napari_fluorgen.stack import BrightfieldStack
 
@@ -23,32 +24,26 @@ class RunTicket:
 
     Attributes
     ----------
-    number : int
-        Counts up for each start and each change of mind; an older number is out of date.
     layer_id : str
         ``unique_id`` of the layer that is stained.
+    key : str
+        Name under which the layers of this run are found again. No other run has it, not even one
+        that another dock started: the layers outlive the dock.
     """
 
-    number: int
     layer_id: str
-
-    @property
-    def key(self) -> str:
-        """Name under which the layers of this run are found again."""
-        return f"{self.layer_id}:{self.number}"
+    key: str = field(default_factory=lambda: uuid4().hex)
 
 
 class RunBook:
     """Hands out tickets and knows which one still counts."""
 
     def __init__(self) -> None:
-        self._number = 0
         self._current: RunTicket | None = None
 
     def open(self, layer_id: str) -> RunTicket:
         """Start a run; every earlier ticket is out of date from here on."""
-        self._number += 1
-        self._current = RunTicket(self._number, layer_id)
+        self._current = RunTicket(layer_id)
         return self._current
 
     def close(self) -> None:
