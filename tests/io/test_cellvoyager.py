@@ -242,6 +242,21 @@ def test_time_points(tmp_path):
     assert [s.identity.timepoint for s in plate] == [1, 2]
     stack = plate.read("B02", 1, timepoint=2)
     np.testing.assert_array_equal(stack.data[0], image("B02", 1, 2, 4))
+    with pytest.raises(InputError, match="site 1 at time point 3"):
+        plate.read("B02", 1, timepoint=3)
+
+
+def test_a_time_point_with_missing_planes_does_not_close_its_site(tmp_path):
+    for time, plane in ((1, 1), (2, 1), (2, 2)):
+        name = name_of("B02", 1, plane, time=time)
+        tifffile.imwrite(tmp_path / name, image("B02", 1, plane, time))
+    plate = read_plate(tmp_path)
+    assert plate.sites("B02") == (1,)
+    assert [entry.identity.timepoint for entry in plate.entries("B02")] == [2]
+    assert plate.read("B02", 1).identity.timepoint == 2
+    assert plate.read("B02", 1, allow_missing=True).identity.timepoint == 1
+    with pytest.raises(InputError, match="Z02 are missing"):
+        plate.read("B02", 1, timepoint=1)
 
 
 def test_a_plane_opens_its_field(tmp_path):

@@ -23,8 +23,10 @@ def make_planes(seed: int, shape: tuple[int, int] = (96, 128), planes: int = PLA
     return np.clip(light + rng.normal(0, 200, (planes, *shape)), 0, 65535).astype(np.uint16)
 
 
-def write_site(folder: Path, well: str, site: int, seed: int, *, planes: int = PLANES) -> None:
-    stem = f"Demo_#1_{well}_T0001F{site:03d}L01"
+def write_site(
+    folder: Path, well: str, site: int, seed: int, *, planes: int = PLANES, time: int = 1
+) -> None:
+    stem = f"Demo_#1_{well}_T{time:04d}F{site:03d}L01"
     for index, plane in enumerate(make_planes(seed)[:planes], start=1):
         tifffile.imwrite(folder / f"{stem}A04Z{index:02d}C04.tif", plane)
     for number in (1, 2, 3):

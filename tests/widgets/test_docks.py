@@ -19,6 +19,8 @@ from napari_fluorgen.widgets.presenters.layers import (
 from napari_fluorgen.widgets.presenters.results import find_runs
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
+from .conftest import make_planes, write_site
+
 WAIT = 60_000
 SCROLL_BAR = 24
 
@@ -117,6 +119,25 @@ def test_wells_without_complete_fields_say_so(viewer, qtbot, plate_folder):
     assert len(viewer.layers) == 0
 
 
+def test_every_time_point_can_be_loaded(viewer, qtbot, tmp_path):
+    write_site(tmp_path, "B03", 1, seed=1, planes=5)
+    write_site(tmp_path, "B03", 1, seed=2, time=2)
+    write_site(tmp_path, "B03", 2, seed=3)
+    write_site(tmp_path, "B03", 2, seed=4, time=2)
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(tmp_path)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("B03")
+    items = [dock.sites.item(row) for row in range(dock.sites.count())]
+    assert [item.text() for item in items] == ["1 · t2", "2 · t1", "2 · t2"]
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    np.testing.assert_array_equal(viewer.layers[0].data, make_planes(2))
+    dock.sites.itemClicked.emit(items[2])
+    qtbot.waitUntil(lambda: "site 2 · time point 2" in dock.line.text(), timeout=WAIT)
+    np.testing.assert_array_equal(viewer.layers[0].data, make_planes(4))
+
+
 def test_bad_files_become_one_sentence(viewer, qtbot, tmp_path):
     from napari.utils.notifications import notification_manager
 
@@ -161,7 +182,7 @@ def test_stained_wells_are_marked(viewer, qtbot, plate_folder, result):
     mine = viewer.add_image(np.zeros((8, 8)), name="mine")
     assert dock.grid._grid.named("B03").state is WellState.STAINED
     # a stained field is kept, hidden, when the next one is opened
-    dock.load_field("B03", 2)
+    dock.load_field(dock.plate.entries("B03")[1])
     qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
     assert source in viewer.layers
     assert not source.visible
@@ -178,7 +199,7 @@ def test_a_field_in_work_is_not_closed(viewer, qtbot, plate_folder):
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
     source = viewer.layers[0]
     record_of(source.metadata)[STAINING] = True
-    dock.load_field("B03", 2)
+    dock.load_field(dock.plate.entries("B03")[1])
     qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
     assert source in viewer.layers
     assert not source.visible

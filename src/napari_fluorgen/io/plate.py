@@ -137,13 +137,13 @@ class Plate:
         """Wells with at least one file, by row and column."""
         return tuple(dict.fromkeys(entry.identity.well or "" for entry in self.fields))
 
+    def entries(self, well: str) -> tuple[FieldEntry, ...]:
+        """Complete fields of a well, by site and time point."""
+        return tuple(entry for entry in self.complete if entry.identity.well == well)
+
     def sites(self, well: str) -> tuple[int, ...]:
         """Sites of a well that have complete fields."""
-        return tuple(
-            dict.fromkeys(
-                entry.identity.site or 0 for entry in self.complete if entry.identity.well == well
-            )
-        )
+        return tuple(dict.fromkeys(entry.identity.site or 0 for entry in self.entries(well)))
 
     def __len__(self) -> int:
         return len(self.complete)
@@ -169,7 +169,7 @@ class Plate:
         site : int
             Field of view.
         timepoint : int, optional
-            The first one where omitted.
+            The first one that lacks no plane where omitted.
         allow_missing : bool
             Whether a field that lacks planes is read with those it has.
 
@@ -178,16 +178,20 @@ class Plate:
         InputError
             No such field, missing planes, or damaged files.
         """
-        for entry in self.fields:
-            identity = entry.identity
-            if (identity.well, identity.site) != (well.upper(), site):
-                continue
-            if timepoint is not None and identity.timepoint != timepoint:
-                continue
-            if entry.missing and not allow_missing:
-                raise InputError(entry.describe_missing())
-            return entry.read()
+        found = [
+            entry
+            for entry in self.fields
+            if (entry.identity.well, entry.identity.site) == (well.upper(), site)
+            and timepoint in (None, entry.identity.timepoint)
+        ]
+        for entry in found:
+            if allow_missing or not entry.missing:
+                return entry.read()
+        if found:
+            raise InputError(found[0].describe_missing())
         raise InputError(
-            f"{self.folder} has no well {well} site {site}: it has wells {', '.join(self.wells)}"
+            f"{self.folder} has no well {well} site {site}"
+            + ("" if timepoint is None else f" at time point {timepoint}")
+            + f": it has wells {', '.join(self.wells)}"
             + (f" and in {well} the sites {self.sites(well)}." if self.sites(well) else ".")
         )

@@ -13,6 +13,7 @@ from napari_fluorgen.widgets.presenters.plate import (
     pixel_text,
     problem_text,
     row_name,
+    site_labels,
     stained_wells,
     well_grid,
     well_position,
@@ -74,6 +75,15 @@ def test_line_of_what_was_read(stack):
     )
     bare = replace(stack, identity=FieldIdentity("x"), pixel_size_um=None, truth={})
     assert describe_stack(bare) == "x · 7 planes · 96 × 128 px · pixel size unknown"
+
+
+def test_time_points_are_said_where_there_are_several(stack):
+    fields = [
+        FieldIdentity(f"{i}", "P", "B03", *place)
+        for i, place in enumerate([(1, 1), (2, 1), (2, 3)])
+    ]
+    assert list(site_labels(fields).values()) == ["1", "2 · t1", "2 · t3"]
+    assert "site 2 · time point 3 · 7 planes" in describe_stack(replace(stack, identity=fields[2]))
 
 
 def test_square_pixels_are_said_once():

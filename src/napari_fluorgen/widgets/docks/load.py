@@ -34,12 +34,15 @@ from napari_fluorgen.widgets.presenters.layers import (
     STAINING,
     LayerSpec,
     record_of,
+    short_name,
     stack_layers,
 )
 from napari_fluorgen.widgets.presenters.plate import (
     describe_stack,
+    place_text,
     problem_text,
     several_text,
+    site_labels,
     stained_wells,
     well_grid,
 )
@@ -49,7 +52,7 @@ from napari_fluorgen.widgets.steps import once
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_fluorgen.io import Plate
+    from napari_fluorgen.io import FieldEntry, Plate
 
 _EMPTY = (
     "Choose the folder of a plate or of one stack, or a TIFF file; you can also drop it here. "
@@ -84,9 +87,11 @@ class LoadDock(common.Dock):
         self.title = common.text()
         self.grid = WellGridView()
         self.sites = QListWidget()
-        self.sites.setFixedWidth(64)
+        self.sites.setFixedWidth(80)
         self.sites.setFixedHeight(128)
-        self.sites.setToolTip("Sites (fields of view) of the chosen well; click to load one")
+        self.sites.setToolTip(
+            "Sites (fields of view) and time points of the chosen well; click to load one"
+        )
         self.sites.setAccessibleName("Sites of the well")
         self.site_title = QLabel("Sites")
         self.fields = ResultList(self.viewer, self._read)
@@ -164,17 +169,15 @@ class LoadDock(common.Dock):
         common.say(self.problems, "")
         self._read(lambda: open_path(path), self._show_opened, f"Reading {path.name} …")
 
-    def load_field(self, well: str, site: int) -> None:
+    def load_field(self, entry: FieldEntry) -> None:
         """Read one field of the plate in the background and add its layers."""
-        plate = self.plate
-        if plate is None:
-            return
 
         def read() -> tuple[BrightfieldStack, list[LayerSpec]]:
-            stack = resident(plate.read(well, site))
+            stack = resident(entry.read())
             return stack, stack_layers(stack)  # contrast limits read pixels, too
 
-        self._read(read, lambda answer: self._show_stack(*answer), f"Reading {well}, site {site} …")
+        name = short_name(entry.identity)
+        self._read(read, lambda answer: self._show_stack(*answer), f"Reading {name} …")
 
     def _read(self, call: Callable[[], Any], show: Callable[[Any], None], message: str) -> None:
         self._wish += 1
@@ -246,10 +249,11 @@ class LoadDock(common.Dock):
         if self.plate is None:
             return
         self.sites.clear()
-        for site in self.plate.sites(well):
-            item = QListWidgetItem(str(site))
-            item.setData(Qt.ItemDataRole.UserRole, (well, site))
-            item.setToolTip(f"Well {well}, site {site}")
+        labels = site_labels(e.identity for e in self.plate.fields if e.identity.well == well)
+        for entry in self.plate.entries(well):
+            item = QListWidgetItem(labels[entry.identity])
+            item.setData(Qt.ItemDataRole.UserRole, entry)
+            item.setToolTip(place_text(entry.identity))
             self.sites.addItem(item)
         if self.sites.count():
             self.sites.setCurrentRow(0)
@@ -258,8 +262,7 @@ class LoadDock(common.Dock):
             common.say(self.line, f"Well {well} has no complete field (see the list below).")
 
     def _pick_site(self, item: QListWidgetItem) -> None:
-        well, site = item.data(Qt.ItemDataRole.UserRole)
-        self.load_field(well, site)
+        self.load_field(item.data(Qt.ItemDataRole.UserRole))
 
     def _show_stack(self, stack: BrightfieldStack, specs: Sequence[LayerSpec]) -> None:
         if self.plate is not None:
