@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.stack import STAINS, BrightfieldStack, StainedField
+from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity, StainedField
 from napari_fluorgen.widgets.presenters.layers import WIDTH, identity_of, record_of
 from napari_fluorgen.widgets.presenters.review import nuclei_columns
 from napari_fluorgen.widgets.presenters.spatial import Spatial
@@ -151,6 +151,24 @@ def layers_of_run(layers: Iterable[Any], key: str) -> list[Any]:
     """Gather every layer that belongs to a run: its result, its map and its measured objects."""
     links = ("run", "regions_of", "objects_of")
     return [x for x in layers if key in (record_of(x.metadata).get(link) for link in links)]
+
+
+def layers_of_field(layers: Iterable[Any], identity: FieldIdentity, source: str) -> list[Any]:
+    """Find a field that was loaded: its brightfield first, then its true stains.
+
+    Empty where the brightfield is not among the layers. `source` is the folder of the plate: two
+    folders may hold plates of the same name.
+    """
+    found: dict[str, Any] = {}
+    for layer in layers:
+        record = record_of(layer.metadata)
+        if (record.get("identity"), record.get("source")) != (identity, source):
+            continue
+        # A projection that napari made of the brightfield has the same record but no planes.
+        if record["role"] != "brightfield" or is_stack_layer(layer):
+            found.setdefault(record["role"], layer)
+    brightfield = found.pop("brightfield", None)
+    return [] if brightfield is None else [brightfield, *found.values()]
 
 
 def sequential(labels: NDArray[Any]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
