@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_fluorgen.widgets.presenters.layers import (
     stack_layers,
 )
 from napari_fluorgen.widgets.presenters.results import (
+    corrections,
     field_of_run,
     file_stem,
     find_runs,
@@ -161,6 +163,15 @@ def test_a_step_corrected_in_the_layer_controls_counts(stack):
     corrected = stack_of_layer(as_napari(stack, scale=(1.0, 0.5, 0.5)))
     assert corrected.pixel_size_um == (0.5, 0.5)
     np.testing.assert_allclose(np.diff(corrected.z_um), 1.0)
+
+
+def test_what_was_corrected_in_the_layer_is_known(stack):
+    assert corrections(as_napari(stack)) == {}
+    assert corrections(as_napari(stack, scale=(2.0, 0.3, 0.2))) == {"pixel_size_um": (0.3, 0.2)}
+    step = corrections(as_napari(stack, scale=(1.0, 0.3, 0.35)))
+    assert step == {"z_um": tuple(range(7))}
+    bare = as_napari(replace(stack, pixel_size_um=None), scale=(2.0, 1.0, 1.0))
+    assert corrections(bare) == {}
 
 
 def test_a_layer_that_lost_planes_can_still_be_stained(stack):

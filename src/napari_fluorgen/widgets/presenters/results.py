@@ -7,7 +7,7 @@ deletes is what the next dock works with.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,6 +234,31 @@ def stack_of_layer(layer: Any) -> BrightfieldStack:
         source=str(record.get("source") or getattr(layer.source, "path", None) or layer.name),
         channel_files=dict(record.get("channel_files") or {}),
     )
+
+
+def corrections(layer: Any) -> dict[str, Any]:
+    """Gather what `stack_of_layer` takes from a layer otherwise than its reader found it.
+
+    Returns
+    -------
+    dict
+        ``"pixel_size_um"`` and ``"z_um"`` of the stack where they differ from the reader's record.
+
+    Raises
+    ------
+    InputError
+        As `stack_of_layer`.
+    """
+    stack, record = stack_of_layer(layer), record_of(layer.metadata)
+    found = {"pixel_size_um": stack.pixel_size_um, "z_um": stack.z_um}
+    return {name: value for name, value in found.items() if not _same(value, record.get(name))}
+
+
+def _same(lengths: Sequence[float] | None, recorded: Sequence[float] | None) -> bool:
+    """Whether lengths are the recorded ones; napari's transforms keep all but the last digits."""
+    if lengths is None or recorded is None:
+        return lengths is recorded
+    return len(lengths) == len(recorded) and np.allclose(lengths, recorded, rtol=1e-6, atol=1e-6)
 
 
 def _positions(

@@ -142,7 +142,13 @@ def run_suffix(layer_names: Iterable[str], stem: str) -> str:
     return f" ({number})"
 
 
-def python_call(stack: BrightfieldStack, request: Any, *, saved: bool = True) -> str:
+def python_call(
+    stack: BrightfieldStack,
+    request: Any,
+    *,
+    corrected: Mapping[str, Any] | None = None,
+    saved: bool = True,
+) -> str:
     """Write the call of the Python API that gives the same result.
 
     Parameters
@@ -151,13 +157,16 @@ def python_call(stack: BrightfieldStack, request: Any, *, saved: bool = True) ->
         What is stained; only its source and identity are looked at.
     request : StainRequest
         Settings of the run.
+    corrected : mapping of str to value, optional
+        Attributes of the stack that are not as its file says (see `corrections`); those that the
+        request overrides are not repeated.
     saved : bool
         Whether the source is a file or folder, not a layer that lives in napari alone.
 
     Returns
     -------
     str
-        A script of four lines; settings left at their default are not repeated.
+        A script; settings left at their default are not repeated.
     """
     settings = request.model_dump()
     fields = type(request).model_fields
@@ -166,19 +175,35 @@ def python_call(stack: BrightfieldStack, request: Any, *, saved: bool = True) ->
         for name, value in settings.items()
         if name != "model" and value != fields[name].default
     }
-    arguments = "".join(f", {name}={value!r}" for name, value in changed.items())
-    place = stack.identity
-    read = (
-        f"read_stack({stack.source!r})"
-        if place.well is None
-        else f"read_plate({stack.source!r}).read({place.well!r}, {place.site!r})"
-    )
+    known = {k: v for k, v in (corrected or {}).items() if settings.get(k) is None}
     hint = "" if saved else "  # no file yet: save the layer and give its path here"
+    lines = [
+        "import napari_fluorgen as fluorgen",
+        f"stack = fluorgen.{_reading(stack)}{hint}",
+        f"model = fluorgen.load_model({settings['model']!r})",
+        f"field = fluorgen.stain(stack, model{_keywords(changed)})",
+    ]
+    if known:
+        lines.insert(0, "from dataclasses import replace\n")
+        lines.insert(3, f"stack = replace(stack{_keywords(known)})")
+    return "\n".join(lines) + "\n"
+
+
+def _keywords(values: Mapping[str, Any]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in values.items())
+
+
+def _reading(stack: BrightfieldStack) -> str:
+    """Write the call that opens a stack."""
+    place = stack.identity
+    # Fields of an OME-Zarr plate have a well, too, but are opened by their own folder; only the
+    # instrument's plates name a file for each stain.
+    if place.well is None or not stack.channel_files:
+        return f"read_stack({stack.source!r})"
+    # The time point is always said: which one comes first depends on what the folder holds.
     return (
-        "import napari_fluorgen as fluorgen\n"
-        f"stack = fluorgen.{read}{hint}\n"
-        f"model = fluorgen.load_model({settings['model']!r})\n"
-        f"field = fluorgen.stain(stack, model{arguments})\n"
+        f"read_plate({stack.source!r})"
+        f".read({place.well!r}, {place.site!r}, timepoint={place.timepoint!r})"
     )
 
 
