@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QApplication
 
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
 from napari_fluorgen.widgets.docks.load import LoadDock
 from napari_fluorgen.widgets.docks.measure import MeasureDock
+from napari_fluorgen.widgets.docks.run_layers import show_run
 from napari_fluorgen.widgets.presenters.layers import (
     STAINING,
     record_of,
@@ -18,6 +21,9 @@ from napari_fluorgen.widgets.presenters.layers import (
 )
 from napari_fluorgen.widgets.presenters.results import find_runs
 from napari_fluorgen.widgets.presenters.spatial import Spatial
+from napari_fluorgen.widgets.presenters.staining import RunTicket
+
+from .conftest import make_planes, write_site
 
 from .conftest import make_planes, write_site
 
@@ -203,6 +209,48 @@ def test_a_field_in_work_is_not_closed(viewer, qtbot, plate_folder):
     qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
     assert source in viewer.layers
     assert not source.visible
+
+
+def test_a_stained_field_is_shown_again_with_its_result(viewer, qtbot, plate_folder, result):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("B03")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    source = viewer.layers[0]
+    said = dock.line.text()
+    ticket = RunTicket(str(source.unique_id))
+    show_run(viewer, source, ticket, result, replace=False)
+    loaded = len(viewer.layers)
+    lipids = find_runs(viewer.layers)[0].layers["lipids"]
+    dock.sites.itemClicked.emit(dock.sites.item(1))
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert not lipids.visible
+    dock.grid.picked.emit("B03")
+    assert len(viewer.layers) == loaded, "the unstained field is closed, nothing is read twice"
+    (brightfield,) = [x for x in viewer.layers if x.name.endswith("brightfield")]
+    assert brightfield.unique_id == source.unique_id == viewer.layers.selection.active.unique_id
+    shown = {record_of(x.metadata)["role"] for x in viewer.layers if x.visible}
+    assert shown == {"nuclei", "lipids", "cytoplasm", "nuclei labels"}
+    assert sorted(dock.line.text()) == sorted(said)
+
+
+def test_a_field_in_reading_does_not_cover_one_that_is_open(viewer, qtbot, plate_folder):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    first, second = dock.plate.entries("B03")
+    dock.load_field(first)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    dock.load_field(second)
+    dock.load_field(first)
+    assert QThreadPool.globalInstance().waitForDone(WAIT)
+    QApplication.processEvents()  # the answer of the second
+    assert "site 1" in dock.line.text()
+    assert len(viewer.layers) == 4
+    assert viewer.layers[0].visible
 
 
 def test_of_many_results_one_is_shown_at_a_time(viewer, qtbot, result, tmp_path):

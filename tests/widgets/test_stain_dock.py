@@ -7,14 +7,17 @@ import weakref
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
+from napari_fluorgen.io import read_plate
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
+from napari_fluorgen.widgets.docks.run_layers import show_run
 from napari_fluorgen.widgets.docks.stain import StainDock
 from napari_fluorgen.widgets.presenters.layers import STAINING, record_of, stack_layers
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
 
-from .conftest import MODEL, make_planes
+from .conftest import MODEL, make_planes, write_site
 
 WAIT = 120_000
 
@@ -276,9 +279,41 @@ def test_a_given_pixel_size_travels_with_the_result(viewer, qtbot, dock):
     assert field_of_run(run).pixel_size_um == (0.3, 0.3)
 
 
-def test_the_call_is_copied(viewer, qtbot, dock, stack):
-    from qtpy.QtWidgets import QApplication
-
-    add_stack(viewer, stack)
+def test_the_copied_call_gives_the_same_result(viewer, qtbot, dock, tmp_path):
+    for time in (1, 2):
+        write_site(tmp_path, "B03", 1, seed=time, time=time)
+    source = add_stack(viewer, read_plate(tmp_path).read("B03", 1, timepoint=2))
+    source.scale = (2.0, 0.3, 0.35)
+    source.units = ("micrometer",) * 3
+    dock.start()
+    qtbot.waitUntil(idle(dock), timeout=WAIT)
     dock.controls.copy.click()
-    assert "fluorgen.stain(stack, model" in QApplication.clipboard().text()
+    names = {}
+    exec(QApplication.clipboard().text(), names)
+    stained = field_of_run(find_runs(viewer.layers)[0])
+    assert names["field"].identity == stained.identity
+    assert names["field"].pixel_size_um == stained.pixel_size_um == (0.3, 0.35)
+    assert names["stack"].z_um == (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)
+    for stain, image in stained.images.items():
+        np.testing.assert_array_equal(names["field"].images[stain], image)
+
+
+def test_there_is_no_call_for_what_cannot_be_stained(viewer, dock):
+    viewer.add_image(np.zeros((2, 3, 16, 16)), name="film")
+    QApplication.clipboard().setText("before")
+    seen = notifications()
+    dock.controls.copy.click()
+    assert "4 axes" in seen[0]
+    assert QApplication.clipboard().text() == "before"
+
+
+def test_a_reopened_dock_gives_results_of_their_own(viewer, qtbot, models, stack, result):
+    source = add_stack(viewer, stack)
+    for _opened in range(2):
+        dock = StainDock(viewer)
+        qtbot.addWidget(dock)
+        ticket = dock.book.open(str(source.unique_id))
+        show_run(viewer, source, ticket, result, replace=False)
+    newest, oldest = find_runs(viewer.layers)
+    assert (newest.title, oldest.title) == ("B03 s1 (2)", "B03 s1")
+    assert not {id(x) for x in newest.layers.values()} & {id(x) for x in oldest.layers.values()}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,9 +20,11 @@ from napari_fluorgen.widgets.presenters.layers import (
     stack_layers,
 )
 from napari_fluorgen.widgets.presenters.results import (
+    corrections,
     field_of_run,
     file_stem,
     find_runs,
+    layers_of_field,
     layers_of_run,
     sequential,
     stack_of_layer,
@@ -161,6 +164,28 @@ def test_a_step_corrected_in_the_layer_controls_counts(stack):
     corrected = stack_of_layer(as_napari(stack, scale=(1.0, 0.5, 0.5)))
     assert corrected.pixel_size_um == (0.5, 0.5)
     np.testing.assert_allclose(np.diff(corrected.z_um), 1.0)
+
+
+def test_what_was_corrected_in_the_layer_is_known(stack):
+    assert corrections(as_napari(stack)) == {}
+    assert corrections(as_napari(stack, scale=(2.0, 0.3, 0.2))) == {"pixel_size_um": (0.3, 0.2)}
+    step = corrections(as_napari(stack, scale=(1.0, 0.3, 0.35)))
+    assert step == {"z_um": tuple(range(7))}
+    bare = as_napari(replace(stack, pixel_size_um=None), scale=(2.0, 1.0, 1.0))
+    assert corrections(bare) == {}
+
+
+def test_a_loaded_field_is_found_by_its_folder_and_identity(stack):
+    projection = as_napari(stack, ndim=2, rgb=False)
+    brightfield, copy = (as_napari(stack, rgb=False) for _ in range(2))
+    truth = as_layers(stack_layers(stack)[1:])
+    layers = [projection, *truth, brightfield, copy]
+    found = layers_of_field(layers, stack.identity, stack.source)
+    assert [id(x) for x in found] == [id(x) for x in (brightfield, *truth)]
+    assert layers_of_field(layers, stack.identity, "/another/plate") == []
+    later = replace(stack.identity, timepoint=2)
+    assert layers_of_field(layers, later, stack.source) == []
+    assert layers_of_field([projection, *truth], stack.identity, stack.source) == []
 
 
 def test_a_layer_that_lost_planes_can_still_be_stained(stack):

@@ -78,7 +78,10 @@ def test_line_of_what_was_read(stack):
 
 
 def test_time_points_are_said_where_there_are_several(stack):
-    fields = [FieldIdentity(f"{i}", "P", "B03", *place) for i, place in enumerate([(1, 1), (2, 1), (2, 3)])]
+    fields = [
+        FieldIdentity(f"{i}", "P", "B03", *place)
+        for i, place in enumerate([(1, 1), (2, 1), (2, 3)])
+    ]
     assert list(site_labels(fields).values()) == ["1", "2 · t1", "2 · t3"]
     assert "site 2 · time point 3 · 7 planes" in describe_stack(replace(stack, identity=fields[2]))
 

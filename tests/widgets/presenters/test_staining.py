@@ -23,6 +23,11 @@ def test_only_the_latest_ticket_counts():
     assert not book.is_current(second)
 
 
+def test_a_new_dock_starts_no_run_of_an_old_name():
+    first, second = (words.RunBook().open("layer") for _dock in range(2))
+    assert first.key != second.key
+
+
 @given(st.integers(1, 100), st.integers(0, 100), st.floats(0.1, 1e4))
 def test_time_left_follows_the_pace(done, more, elapsed):
     left = words.time_left(done, done + more, elapsed)
@@ -93,9 +98,22 @@ def test_nearest_model_by_ratio():
 def test_the_python_call_repeats_only_what_was_changed(stack):
     request = StainRequest(model="adipocyte-20x", focus="flipped")
     call = words.python_call(stack, request)
-    assert "read_plate('/data/plate').read('B03', 1)" in call
+    assert "read_plate('/data/plate').read('B03', 1, timepoint=1)" in call
     assert "stain(stack, model, focus='flipped')" in call
     compile(call, "call", "exec")
     assert "no file yet" in words.python_call(stack, request, saved=False)
     alone = replace(stack, identity=FieldIdentity("x"), source="/data/x.tif")
     assert "read_stack('/data/x.tif')" in words.python_call(alone, request)
+
+
+def test_the_python_call_opens_a_field_of_a_zarr_plate_by_its_folder(stack):
+    field = replace(stack, channel_files={}, source="/data/p.zarr/B/3/0")
+    call = words.python_call(field, StainRequest())
+    assert "read_stack('/data/p.zarr/B/3/0')" in call
+
+
+def test_a_setting_of_the_run_is_not_a_correction_too(stack):
+    corrected = {"pixel_size_um": (0.2, 0.2), "z_um": (0.0, 1.0)}
+    call = words.python_call(stack, StainRequest(pixel_size_um=0.3), corrected=corrected)
+    assert "replace(stack, z_um=(0.0, 1.0))" in call
+    assert "stain(stack, model, pixel_size_um=0.3)" in call

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.result_list import ResultList
+from napari_fluorgen.widgets.docks.run_layers import hide_run, reveal_run
 from napari_fluorgen.widgets.docks.well_grid import WellGridView
 from napari_fluorgen.widgets.opening import (
     Opened,
@@ -34,22 +36,31 @@ from napari_fluorgen.widgets.presenters.layers import (
     STAINING,
     LayerSpec,
     record_of,
+    short_name,
     stack_layers,
 )
 from napari_fluorgen.widgets.presenters.plate import (
     describe_stack,
+    place_text,
     problem_text,
     several_text,
+    site_labels,
     stained_wells,
     well_grid,
 )
-from napari_fluorgen.widgets.presenters.results import LABELS, find_runs, layers_of_run
+from napari_fluorgen.widgets.presenters.results import (
+    LABELS,
+    Run,
+    find_runs,
+    layers_of_field,
+    stack_of_layer,
+)
 from napari_fluorgen.widgets.steps import once
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_fluorgen.io import Plate
+    from napari_fluorgen.io import FieldEntry, Plate
 
 _EMPTY = (
     "Choose the folder of a plate or of one stack, or a TIFF file; you can also drop it here. "
@@ -84,9 +95,11 @@ class LoadDock(common.Dock):
         self.title = common.text()
         self.grid = WellGridView()
         self.sites = QListWidget()
-        self.sites.setFixedWidth(64)
+        self.sites.setFixedWidth(80)
         self.sites.setFixedHeight(128)
-        self.sites.setToolTip("Sites (fields of view) of the chosen well; click to load one")
+        self.sites.setToolTip(
+            "Sites (fields of view) and time points of the chosen well; click to load one"
+        )
         self.sites.setAccessibleName("Sites of the well")
         self.site_title = QLabel("Sites")
         self.fields = ResultList(self.viewer, self._read)
@@ -164,17 +177,21 @@ class LoadDock(common.Dock):
         common.say(self.problems, "")
         self._read(lambda: open_path(path), self._show_opened, f"Reading {path.name} …")
 
-    def load_field(self, well: str, site: int) -> None:
-        """Read one field of the plate in the background and add its layers."""
-        plate = self.plate
-        if plate is None:
+    def load_field(self, entry: FieldEntry) -> None:
+        """Show one field of the plate: its layers where it is open, else read in the background."""
+        folder = str(entry.planes[0].parent)
+        if layers := layers_of_field(self.viewer.layers, entry.identity, folder):
+            self._wish += 1  # a field that is still being read must not take its place
+            common.say(self.status, "")
+            self._show_again(entry, layers)
             return
 
         def read() -> tuple[BrightfieldStack, list[LayerSpec]]:
-            stack = resident(plate.read(well, site))
+            stack = resident(entry.read())
             return stack, stack_layers(stack)  # contrast limits read pixels, too
 
-        self._read(read, lambda answer: self._show_stack(*answer), f"Reading {well}, site {site} …")
+        name = short_name(entry.identity)
+        self._read(read, lambda answer: self._show_stack(*answer), f"Reading {name} …")
 
     def _read(self, call: Callable[[], Any], show: Callable[[Any], None], message: str) -> None:
         self._wish += 1
@@ -239,17 +256,22 @@ class LoadDock(common.Dock):
         sites = {well: len(plate.sites(well)) for well in plate.wells}
         self.grid.show_grid(well_grid(sites, stained_wells(identities, plate.name)))
 
-    def _runs(self) -> list[Any]:
+    def _runs(self) -> list[Run]:
         return find_runs(self.viewer.layers)
+
+    def _runs_of(self, brightfield: Any) -> list[Run]:
+        source = str(brightfield.unique_id)
+        return [run for run in self._runs() if run.source_id == source]
 
     def _pick_well(self, well: str) -> None:
         if self.plate is None:
             return
         self.sites.clear()
-        for site in self.plate.sites(well):
-            item = QListWidgetItem(str(site))
-            item.setData(Qt.ItemDataRole.UserRole, (well, site))
-            item.setToolTip(f"Well {well}, site {site}")
+        labels = site_labels(e.identity for e in self.plate.fields if e.identity.well == well)
+        for entry in self.plate.entries(well):
+            item = QListWidgetItem(labels[entry.identity])
+            item.setData(Qt.ItemDataRole.UserRole, entry)
+            item.setToolTip(place_text(entry.identity))
             self.sites.addItem(item)
         if self.sites.count():
             self.sites.setCurrentRow(0)
@@ -258,30 +280,47 @@ class LoadDock(common.Dock):
             common.say(self.line, f"Well {well} has no complete field (see the list below).")
 
     def _pick_site(self, item: QListWidgetItem) -> None:
-        well, site = item.data(Qt.ItemDataRole.UserRole)
-        self.load_field(well, site)
+        self.load_field(item.data(Qt.ItemDataRole.UserRole))
 
     def _show_stack(self, stack: BrightfieldStack, specs: Sequence[LayerSpec]) -> None:
         if self.plate is not None:
-            if self.replace.isChecked():
-                self._close_previous()
+            self._close_previous()
+        self._describe(stack, [common.add_layer(self.viewer, spec) for spec in specs])
+
+    def _show_again(self, entry: FieldEntry, layers: Sequence[Any]) -> None:
+        """Show a field that is among the layers, under its newest result."""
+        self._close_previous(keep=layers)
+        brightfield, *truth = layers
+        runs = self._runs_of(brightfield)
+        brightfield.visible = not runs
+        if runs:
+            reveal_run(self.viewer, runs[0].key)
+        stains = {record_of(x.metadata)["role"].removeprefix("true "): x.data for x in truth}
+        stack = replace(stack_of_layer(brightfield), truth=stains, notes=entry.notes)
+        self._describe(stack, layers)
+
+    def _describe(self, stack: BrightfieldStack, layers: Sequence[Any]) -> None:
+        """Select the layers of the field that is shown now and say what it is."""
+        if self.plate is not None:
             common.say(self.problems, problem_text((*self.plate.notes, *stack.notes)))
             self.grid.select(stack.identity.well or "")
-        layers = [common.add_layer(self.viewer, spec) for spec in specs]
-        self._field_layers = layers
+        self._field_layers = list(layers)
         self.viewer.layers.selection.active = layers[0]
         common.say(self.line, describe_stack(stack))
 
-    def _close_previous(self) -> None:
+    def _close_previous(self, keep: Sequence[Any] = ()) -> None:
         """Hide the field before with its results, or remove it where nothing came of it."""
-        gone = [layer for layer in self._field_layers if layer in self.viewer.layers]
+        if not self.replace.isChecked():
+            return
+        gone = [x for x in self._field_layers if x in self.viewer.layers and x not in keep]
         if not gone:
             return
-        source = str(gone[0].unique_id)
-        runs = [run for run in self._runs() if run.source_id == source]
+        runs = self._runs_of(gone[0])
         if runs or record_of(gone[0].metadata).get(STAINING):
-            for layer in gone + [x for r in runs for x in layers_of_run(self.viewer.layers, r.key)]:
+            for layer in gone:
                 layer.visible = False
+            for run in runs:
+                hide_run(self.viewer, run.key)
         else:
             for layer in gone:
                 self.viewer.layers.remove(layer)

@@ -8,11 +8,11 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
-from napari_fluorgen.stack import STAINS
 from napari_fluorgen.widgets.docks.common import add_layer
+from napari_fluorgen.widgets.docks.run_layers import hide_run, reveal_run
 from napari_fluorgen.widgets.opening import Opened, read_result, result_key
 from napari_fluorgen.widgets.presenters.layers import LayerSpec, record_of
-from napari_fluorgen.widgets.presenters.results import LABELS, find_runs, layers_of_run
+from napari_fluorgen.widgets.presenters.results import find_runs, layers_of_run
 
 Read = Callable[[Callable[[], Any], Callable[[Any], None], str], None]
 
@@ -75,15 +75,12 @@ class ResultList(QListWidget):
 
     def _show(self, key: str, specs: Sequence[LayerSpec]) -> None:
         if self._shown != key:
-            for layer in layers_of_run(self._viewer.layers, self._shown):
-                layer.visible = False
+            hide_run(self._viewer, self._shown)
         self._shown = key
-        left = layers_of_run(self._viewer.layers, key)
-        if self._is_open(key):  # with what the user edited
-            for layer in left:
-                layer.visible = record_of(layer.metadata).get("role") in (*STAINS, LABELS)
+        if self._is_open(key):
+            reveal_run(self._viewer, key)
             return
-        for layer in left:
+        for layer in layers_of_run(self._viewer.layers, key):
             self._viewer.layers.remove(layer)
         for spec in specs:
             add_layer(self._viewer, spec)

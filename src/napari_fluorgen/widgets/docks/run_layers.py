@@ -1,12 +1,18 @@
-"""The layers of a finished run: added above their stack, or in place of an earlier result."""
+"""The layers of a run: added above their stack or in place of an earlier result, shown, hidden."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_fluorgen.stack import STAINS
 from napari_fluorgen.widgets.docks.common import add_layer
-from napari_fluorgen.widgets.presenters.layers import result_layers, short_name
-from napari_fluorgen.widgets.presenters.results import find_runs, is_stack_layer, layers_of_run
+from napari_fluorgen.widgets.presenters.layers import record_of, result_layers, short_name
+from napari_fluorgen.widgets.presenters.results import (
+    LABELS,
+    find_runs,
+    is_stack_layer,
+    layers_of_run,
+)
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.presenters.staining import RunTicket, run_suffix
 
@@ -57,3 +63,15 @@ def show_run(
     if shown:
         source.visible = False  # stains are judged on black, as under a microscope
     return shown
+
+
+def reveal_run(viewer: Any, key: str) -> None:
+    """Show stains and outlines of a run, with what the user edited, and hide its maps."""
+    for layer in layers_of_run(viewer.layers, key):
+        layer.visible = record_of(layer.metadata).get("role") in (*STAINS, LABELS)
+
+
+def hide_run(viewer: Any, key: str) -> None:
+    """Hide all layers of a run."""
+    for layer in layers_of_run(viewer.layers, key):
+        layer.visible = False

@@ -20,7 +20,12 @@ from napari_fluorgen.widgets.docks.run_layers import show_run
 from napari_fluorgen.widgets.docks.stain_controls import StainControls
 from napari_fluorgen.widgets.presenters import staining as words
 from napari_fluorgen.widgets.presenters.layers import STAINING, record_of
-from napari_fluorgen.widgets.presenters.results import find_runs, is_stack_layer, stack_of_layer
+from napari_fluorgen.widgets.presenters.results import (
+    corrections,
+    find_runs,
+    is_stack_layer,
+    stack_of_layer,
+)
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.steps import Steps, StopCheck, once
 
@@ -191,10 +196,17 @@ class StainDock(common.Dock):
 
     def _copy_call(self) -> None:
         layer = self.layer()
-        if layer is not None and self.controls.model is not None:
+        if layer is None or self.controls.model is None:
+            return
+        try:
             stack, request = self._task(layer)
-            call = words.python_call(stack, request, saved=Path(stack.source).exists())
-            QApplication.clipboard().setText(call)
+            corrected = corrections(layer)
+        except FluorgenError as error:
+            report(error)
+            return
+        saved = Path(stack.source).exists()
+        call = words.python_call(stack, request, corrected=corrected, saved=saved)
+        QApplication.clipboard().setText(call)
 
     # the run
 

@@ -154,10 +154,20 @@ def stained_wells(identities: Iterable[FieldIdentity], plate: str | None) -> set
     return {i.well for i in identities if i.well is not None and i.plate == plate}
 
 
-def describe_stack(stack: BrightfieldStack) -> str:
-    """Say in one line what was read."""
-    identity = stack.identity
-    planes = stack.shape[0]
+def site_labels(identities: Iterable[FieldIdentity]) -> dict[FieldIdentity, str]:
+    """Label the fields of a well: by site, and by time point where the site has several."""
+    identities = list(identities)
+    times: dict[int | None, set[int]] = {}
+    for one in identities:
+        times.setdefault(one.site, set()).add(one.timepoint)
+    return {
+        one: f"{one.site} · t{one.timepoint}" if len(times[one.site]) > 1 else f"{one.site}"
+        for one in identities
+    }
+
+
+def place_text(identity: FieldIdentity) -> str:
+    """Say where on its plate a field is, or its name where it is on none."""
     parts = []
     if identity.plate:
         parts.append(f"Plate {identity.plate}")
@@ -165,9 +175,15 @@ def describe_stack(stack: BrightfieldStack) -> str:
         parts.append(f"well {identity.well}")
     if identity.site is not None:
         parts.append(f"site {identity.site}")
-    if not parts:
-        parts.append(identity.name)
-    parts.append("1 plane" if planes == 1 else f"{planes} planes")
+    if identity.timepoint != 1:
+        parts.append(f"time point {identity.timepoint}")
+    return " · ".join(parts) or identity.name
+
+
+def describe_stack(stack: BrightfieldStack) -> str:
+    """Say in one line what was read."""
+    planes = stack.shape[0]
+    parts = [place_text(stack.identity), "1 plane" if planes == 1 else f"{planes} planes"]
     parts.append(f"{stack.shape[1]} × {stack.shape[2]} px")
     parts.append(pixel_text(stack.pixel_size_um))
     if stack.truth:

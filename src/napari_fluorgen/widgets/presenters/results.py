@@ -7,7 +7,7 @@ deletes is what the next dock works with.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.stack import STAINS, BrightfieldStack, StainedField
+from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity, StainedField
 from napari_fluorgen.widgets.presenters.layers import WIDTH, identity_of, record_of
 from napari_fluorgen.widgets.presenters.review import nuclei_columns
 from napari_fluorgen.widgets.presenters.spatial import Spatial
@@ -153,6 +153,24 @@ def layers_of_run(layers: Iterable[Any], key: str) -> list[Any]:
     return [x for x in layers if key in (record_of(x.metadata).get(link) for link in links)]
 
 
+def layers_of_field(layers: Iterable[Any], identity: FieldIdentity, source: str) -> list[Any]:
+    """Find a field that was loaded: its brightfield first, then its true stains.
+
+    Empty where the brightfield is not among the layers. `source` is the folder of the plate: two
+    folders may hold plates of the same name.
+    """
+    found: dict[str, Any] = {}
+    for layer in layers:
+        record = record_of(layer.metadata)
+        if (record.get("identity"), record.get("source")) != (identity, source):
+            continue
+        # A projection that napari made of the brightfield has the same record but no planes.
+        if record["role"] != "brightfield" or is_stack_layer(layer):
+            found.setdefault(record["role"], layer)
+    brightfield = found.pop("brightfield", None)
+    return [] if brightfield is None else [brightfield, *found.values()]
+
+
 def sequential(labels: NDArray[Any]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Number labels 1, 2, 3 ... without gaps, in the order of their old numbers.
 
@@ -216,6 +234,31 @@ def stack_of_layer(layer: Any) -> BrightfieldStack:
         source=str(record.get("source") or getattr(layer.source, "path", None) or layer.name),
         channel_files=dict(record.get("channel_files") or {}),
     )
+
+
+def corrections(layer: Any) -> dict[str, Any]:
+    """Gather what `stack_of_layer` takes from a layer otherwise than its reader found it.
+
+    Returns
+    -------
+    dict
+        ``"pixel_size_um"`` and ``"z_um"`` of the stack where they differ from the reader's record.
+
+    Raises
+    ------
+    InputError
+        As `stack_of_layer`.
+    """
+    stack, record = stack_of_layer(layer), record_of(layer.metadata)
+    found = {"pixel_size_um": stack.pixel_size_um, "z_um": stack.z_um}
+    return {name: value for name, value in found.items() if not _same(value, record.get(name))}
+
+
+def _same(lengths: Sequence[float] | None, recorded: Sequence[float] | None) -> bool:
+    """Whether lengths are the recorded ones; napari's transforms keep all but the last digits."""
+    if lengths is None or recorded is None:
+        return lengths is recorded
+    return len(lengths) == len(recorded) and np.allclose(lengths, recorded, rtol=1e-6, atol=1e-6)
 
 
 def _positions(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from napari_fluorgen.stack import BrightfieldStack
 
@@ -23,32 +24,26 @@ class RunTicket:
 
     Attributes
     ----------
-    number : int
-        Counts up for each start and each change of mind; an older number is out of date.
     layer_id : str
         ``unique_id`` of the layer that is stained.
+    key : str
+        Name under which the layers of this run are found again. No other run has it, not even one
+        that another dock started: the layers outlive the dock.
     """
 
-    number: int
     layer_id: str
-
-    @property
-    def key(self) -> str:
-        """Name under which the layers of this run are found again."""
-        return f"{self.layer_id}:{self.number}"
+    key: str = field(default_factory=lambda: uuid4().hex)
 
 
 class RunBook:
     """Hands out tickets and knows which one still counts."""
 
     def __init__(self) -> None:
-        self._number = 0
         self._current: RunTicket | None = None
 
     def open(self, layer_id: str) -> RunTicket:
         """Start a run; every earlier ticket is out of date from here on."""
-        self._number += 1
-        self._current = RunTicket(self._number, layer_id)
+        self._current = RunTicket(layer_id)
         return self._current
 
     def close(self) -> None:
@@ -147,7 +142,13 @@ def run_suffix(layer_names: Iterable[str], stem: str) -> str:
     return f" ({number})"
 
 
-def python_call(stack: BrightfieldStack, request: Any, *, saved: bool = True) -> str:
+def python_call(
+    stack: BrightfieldStack,
+    request: Any,
+    *,
+    corrected: Mapping[str, Any] | None = None,
+    saved: bool = True,
+) -> str:
     """Write the call of the Python API that gives the same result.
 
     Parameters
@@ -156,13 +157,16 @@ def python_call(stack: BrightfieldStack, request: Any, *, saved: bool = True) ->
         What is stained; only its source and identity are looked at.
     request : StainRequest
         Settings of the run.
+    corrected : mapping of str to value, optional
+        Attributes of the stack that are not as its file says (see `corrections`); those that the
+        request overrides are not repeated.
     saved : bool
         Whether the source is a file or folder, not a layer that lives in napari alone.
 
     Returns
     -------
     str
-        A script of four lines; settings left at their default are not repeated.
+        A script; settings left at their default are not repeated.
     """
     settings = request.model_dump()
     fields = type(request).model_fields
@@ -171,19 +175,35 @@ def python_call(stack: BrightfieldStack, request: Any, *, saved: bool = True) ->
         for name, value in settings.items()
         if name != "model" and value != fields[name].default
     }
-    arguments = "".join(f", {name}={value!r}" for name, value in changed.items())
-    place = stack.identity
-    read = (
-        f"read_stack({stack.source!r})"
-        if place.well is None
-        else f"read_plate({stack.source!r}).read({place.well!r}, {place.site!r})"
-    )
+    known = {k: v for k, v in (corrected or {}).items() if settings.get(k) is None}
     hint = "" if saved else "  # no file yet: save the layer and give its path here"
+    lines = [
+        "import napari_fluorgen as fluorgen",
+        f"stack = fluorgen.{_reading(stack)}{hint}",
+        f"model = fluorgen.load_model({settings['model']!r})",
+        f"field = fluorgen.stain(stack, model{_keywords(changed)})",
+    ]
+    if known:
+        lines.insert(0, "from dataclasses import replace\n")
+        lines.insert(3, f"stack = replace(stack{_keywords(known)})")
+    return "\n".join(lines) + "\n"
+
+
+def _keywords(values: Mapping[str, Any]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in values.items())
+
+
+def _reading(stack: BrightfieldStack) -> str:
+    """Write the call that opens a stack."""
+    place = stack.identity
+    # Fields of an OME-Zarr plate have a well, too, but are opened by their own folder; only the
+    # instrument's plates name a file for each stain.
+    if place.well is None or not stack.channel_files:
+        return f"read_stack({stack.source!r})"
+    # The time point is always said: which one comes first depends on what the folder holds.
     return (
-        "import napari_fluorgen as fluorgen\n"
-        f"stack = fluorgen.{read}{hint}\n"
-        f"model = fluorgen.load_model({settings['model']!r})\n"
-        f"field = fluorgen.stain(stack, model{arguments})\n"
+        f"read_plate({stack.source!r})"
+        f".read({place.well!r}, {place.site!r}, timepoint={place.timepoint!r})"
     )
 
 
