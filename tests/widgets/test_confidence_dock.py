@@ -269,3 +269,12 @@ def test_a_closed_dock_is_deaf(viewer, qtbot, stack, judged):
     labels.selected_label = 2
     labels.features = {"index": [1]}
     add_result(viewer, judged, stack, run="other")
+
+
+def test_naparis_x_frees_the_keys(viewer, qtbot):
+    dock = ConfidenceDock(viewer)
+    frame = viewer.window.add_dock_widget(dock, name="Confidence")
+    assert viewer.keymap
+    with qtbot.waitSignal(dock.destroyed, timeout=WAIT):
+        frame.destroyOnClose()
+    assert not viewer.keymap

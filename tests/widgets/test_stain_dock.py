@@ -228,6 +228,21 @@ def test_closing_the_dock_stops_the_work(viewer, qtbot, models):
     assert not find_runs(viewer.layers)
 
 
+def test_naparis_x_stops_the_work_and_lets_the_layer_go(viewer, qtbot, models, stack):
+    dock = StainDock(viewer)
+    frame = viewer.window.add_dock_widget(dock, name="Virtual stain")
+    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
+    source = add_stack(viewer, stack)
+    dock.start()
+    assert record_of(source.metadata)[STAINING]
+    worker = dock.job._worker
+    with qtbot.waitSignal(worker.finished, timeout=WAIT):
+        frame.destroyOnClose()
+    assert worker.abort_requested
+    assert STAINING not in record_of(source.metadata)
+    assert not find_runs(viewer.layers)
+
+
 def test_cancel_in_naparis_activity_dock_is_a_stop(viewer, qtbot, dock):
     viewer.add_image(make_planes(1, (512, 512)), name="big")
     dock.controls.tile.setValue(64)

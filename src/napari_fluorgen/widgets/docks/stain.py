@@ -209,7 +209,8 @@ class StainDock(common.Dock):
             report(error)
             return
         ticket = self.book.open(str(layer.unique_id))
-        record_of(layer.metadata)[STAINING] = True
+        record = record_of(layer.metadata)
+        record[STAINING] = True
         said = self._said
         self._show_running(True)
         model = self.preview.model(request.model)
@@ -219,12 +220,20 @@ class StainDock(common.Dock):
 
             return stain_field(stack, request, model=model, should_stop=should_stop)
 
+        def unmark() -> None:
+            record.pop(STAINING, None)
+
+        def finished(cancelled: bool) -> None:
+            unmark()
+            self._finish(ticket, cancelled)
+
         self.job = Job(
             self,
             work,
             on_event=self.progress.show_event,
             on_value=lambda field: self._show_result(ticket, field, said),
-            on_finished=lambda cancelled: self._finish(ticket, cancelled),
+            on_finished=finished,
+            on_abandoned=unmark,
             description=f"Virtual stain: {stack.identity.name}",
         )
 
@@ -255,8 +264,6 @@ class StainDock(common.Dock):
         if not self.book.is_current(ticket):
             return
         self.book.close()
-        if (source := self._layer_with(ticket.layer_id)) is not None:
-            record_of(source.metadata).pop(STAINING, None)
         self.job = None
         self._show_running(False)
         if cancelled:
