@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit
@@ -23,11 +21,9 @@ from napari_fluorgen.widgets.presenters.confidence import merge_features
 from napari_fluorgen.widgets.presenters.results import (
     LABELS,
     Run,
-    field_of_run,
     find_runs,
-    sequential,
+    settled_field,
 )
-from napari_fluorgen.widgets.presenters.review import renumber_features
 from napari_fluorgen.widgets.steps import Steps, StopCheck, once
 
 if TYPE_CHECKING:
@@ -255,14 +251,12 @@ class MeasureDock(common.Dock):
         if run is None or self._working:
             return None
         try:
-            field = field_of_run(run)
+            field = settled_field(run)
             folder = words.target_folder(self.folder.text(), field.identity.name, kind)
         except FluorgenError as error:
             report(error)
             return None
-        self._renumber(run, field)
-        # A copy, because the user may paint while the work reads it.
-        return replace(field, nuclei_labels=field.nuclei_labels.copy()), folder
+        return field, folder
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, OSError):
@@ -287,15 +281,6 @@ class MeasureDock(common.Dock):
 
     def _open_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written)))
-
-    def _renumber(self, run: Run, field: StainedField) -> None:
-        """Show edited nuclei under the numbers that tables and masks use."""
-        layer = run.layers[LABELS]
-        if layer.data is not field.nuclei_labels and not np.array_equal(
-            layer.data, field.nuclei_labels
-        ):
-            renumber_features(layer, sequential(np.asarray(layer.data))[1])
-            layer.data = field.nuclei_labels
 
     def _show_measurements(self, run: Run, answer: tuple[Any, Path]) -> None:
         measurements, folder = answer

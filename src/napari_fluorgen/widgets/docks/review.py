@@ -163,7 +163,7 @@ class Review(QWidget):
 
     def _listen(self, events: Any) -> None:
         for event, method in (
-            (events.data, self._edited),
+            (events.data, self._replaced),
             (events.paint, self._edited),
             (events.features, self._features_changed),
             (events.selected_label, self._picked),
@@ -176,6 +176,13 @@ class Review(QWidget):
             event, callback = self._heard.pop()
             event.disconnect(callback)
         self._outlines = self._nuclei = self._current = None
+
+    def _replaced(self) -> None:
+        """Forget the nuclei until they are found again, because they may have other numbers."""
+        self._question += 1
+        self._outlines = self._nuclei = self._current = None
+        self._say()
+        self._edited()
 
     def _edited(self) -> None:
         self._settle.start()
