@@ -66,6 +66,7 @@ class MeasureDock(common.Dock):
             box.setChecked(True)
             self.objects[name] = box
         self.objects["nuclei"].setEnabled(False)
+        self.trusted = QCheckBox("Only trusted nuclei")
         self.engine = EngineChoice()
         self.folder = QLineEdit(str(Path.home() / "fluorgen"))
         self.folder.setToolTip(
@@ -96,6 +97,7 @@ class MeasureDock(common.Dock):
             for name in pair:
                 line.addWidget(self.objects[name], 1)
             self.body.addLayout(line)
+        self.body.addWidget(self.trusted)
         self.body.addWidget(self.engine)
         where = QHBoxLayout()
         where.addWidget(self.folder, 1)
@@ -142,6 +144,11 @@ class MeasureDock(common.Dock):
             button.setEnabled(self.run() is not None and not self._working)
         if not self.engine.ready:
             self.button.setEnabled(False)
+        real = self.engine.real
+        self.trusted.setEnabled(not real)
+        self.trusted.setToolTip(words.ALL_IN_CELLPROFILER if real else words.TRUSTED_ONLY)
+        if real:
+            self.trusted.setChecked(False)
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Write to", self.folder.text())
@@ -152,7 +159,7 @@ class MeasureDock(common.Dock):
 
     def measure(self) -> None:
         """Measure the chosen result in the background."""
-        run, objects = self.run(), self.chosen()
+        run, objects, trusted = self.run(), self.chosen(), self.trusted.isChecked()
         if self.engine.real:
             self._measure_in_cellprofiler(run)
             return
@@ -160,12 +167,15 @@ class MeasureDock(common.Dock):
         def call(field: StainedField, folder: Path) -> Any:
             from napari_fluorgen.measurement import measure_field, write_tables
 
-            measurements = measure_field(field, objects=objects)
+            measurements = measure_field(field, objects=objects, trusted_only=trusted)
             folder.parent.mkdir(parents=True, exist_ok=True)
             write_tables(measurements, folder)
             return measurements, folder
 
-        self._work(run, "measurements", "Measuring …", call, self._show_measurements)
+        def show(run: Run, answer: tuple[Any, Path]) -> None:
+            self._show_measurements(run, answer, trusted=trusted)
+
+        self._work(run, "measurements", "Measuring …", call, show)
 
     def _measure_in_cellprofiler(self, run: Run | None) -> None:
         prepared = self._prepare(run, "measurements")
@@ -282,7 +292,9 @@ class MeasureDock(common.Dock):
     def _open_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written)))
 
-    def _show_measurements(self, run: Run, answer: tuple[Any, Path]) -> None:
+    def _show_measurements(
+        self, run: Run, answer: tuple[Any, Path], *, trusted: bool = False
+    ) -> None:
         measurements, folder = answer
         images = measurements.labels
         counts = {words.plain_name(name): int(x.max(initial=0)) for name, x in images.items()}
@@ -291,7 +303,10 @@ class MeasureDock(common.Dock):
         if labels not in self.viewer.layers:
             return
         nuclei = words.layer_features(measurements.tables["Nuclei"])
-        labels.features = merge_features(labels.features, {"label": nuclei.pop("index"), **nuclei})
+        # Tables number the nuclei that were measured, the layer all.
+        numbers = measurements.nuclei_ids[nuclei.pop("index") - 1]
+        table = {"label": numbers, **nuclei}
+        labels.features = merge_features(labels.features, table, some=trusted)
         for name, image in images.items():
             if name != "Nuclei":
                 show_objects(self.viewer, run, name, image, measurements.tables[name])

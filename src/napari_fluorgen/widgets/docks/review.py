@@ -80,7 +80,9 @@ class Review(QWidget):
         self.next = common.button_for("Next  N", "Next nucleus that waits for your decision (N)")
         self.accept = common.button_for("Accept  A", "Trust this nucleus (A); again: take it back")
         self.reject = common.button_for(
-            "Reject  R", "Leave this nucleus out (R); again: take it back"
+            "Reject  R",
+            "Mark this nucleus as wrong (R); again: take it back. It keeps its outline and its row "
+            "in tables; 'Only trusted nuclei' in Measure & export leaves it out",
         )
         self.save = common.button_for(
             "Save review", "Writes your decisions to the folder that this result was read from"
