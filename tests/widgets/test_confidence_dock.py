@@ -193,6 +193,18 @@ def test_edited_nuclei_are_counted_again(viewer, qtbot, dock, stack, judged):
     assert np.isnan(field.nuclei["p_value"][-1])
 
 
+def test_undone_edits_are_counted_again(viewer, qtbot, dock, stack, judged):
+    labels = add_result(viewer, judged, stack)[-1]
+    ready(qtbot, dock)
+    labels.fill((25, 30), 0)
+    qtbot.waitUntil(lambda: "2 nuclei: 0 trusted" in dock.review.counts.text(), timeout=WAIT)
+    labels.undo()
+    qtbot.waitUntil(lambda: "3 nuclei: 1 trusted" in dock.review.counts.text(), timeout=WAIT)
+    assert set(np.unique(dock.review.layer().data[judged.nuclei_labels == 1])) == {0, 1}
+    labels.redo()
+    qtbot.waitUntil(lambda: "2 nuclei: 0 trusted" in dock.review.counts.text(), timeout=WAIT)
+
+
 def test_another_calibration_leaves_edited_nuclei_what_is_theirs(
     viewer, qtbot, dock, stack, judged, models
 ):

@@ -167,6 +167,7 @@ class Review(QWidget):
         for event, method in (
             (events.data, self._replaced),
             (events.paint, self._edited),
+            (events.set_data, self._edited),  # all that undo and redo emit
             (events.features, self._features_changed),
             (events.selected_label, self._picked),
             (events.visible, self._follow_eye),
