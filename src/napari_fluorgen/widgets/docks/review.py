@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -28,15 +28,11 @@ _COMFORTABLE = 110.0
 class Review(QWidget):
     """Counts the nuclei by decision, shows them, and takes a person's decisions.
 
-    ``judged`` is emitted when a decision has changed.
-
     Parameters
     ----------
     viewer : Viewer
         Its camera moves, and its keys work while the window has the keyboard.
     """
-
-    judged = Signal()
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -342,7 +338,6 @@ class Review(QWidget):
         else:
             self._say()
             self._show_outlines()
-        self.judged.emit()
 
     # keeping it
 
