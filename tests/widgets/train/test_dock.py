@@ -96,6 +96,16 @@ def test_pairs_that_do_not_fit_are_said_before_the_click(viewer, dock, stack):
     assert not dock.running
 
 
+def test_a_chosen_folder_is_not_read_again_for_layers(viewer, qtbot, dock, stack, plate_folder):
+    dock.pairs.folder.setText(str(plate_folder))
+    with qtbot.assertNotEmitted(dock.pairs.changed):
+        brightfield, *_ = add_stack(viewer, stack)
+        viewer.layers.remove(brightfield)
+    common.choose(dock.pairs.where, "layers")
+    with qtbot.waitSignal(dock.pairs.changed):
+        add_stack(viewer, stack)
+
+
 def test_a_folder_is_looked_at(qtbot, dock, plate_folder):
     dock.pairs.folder.setText(str(plate_folder))
     dock.pairs.folder.editingFinished.emit()
