@@ -263,6 +263,16 @@ def test_erased_nuclei_are_not_measured(viewer, qtbot, stack, result, tmp_path):
     assert labels.data.max() == 2
 
 
+@pytest.mark.parametrize("kind", [ConfidenceDock, MeasureDock])
+def test_results_are_listed_under_their_new_name(viewer, qtbot, stack, result, kind):
+    dock = kind(viewer)
+    qtbot.addWidget(dock)
+    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    labels.name = "treated nuclei outlines"
+    assert dock.results.currentText() == "treated"
+    assert dock.run().title == "treated"
+
+
 def test_only_trusted_nuclei_are_measured(viewer, qtbot, stack, judged, tmp_path):
     from napari_fluorgen.widgets.presenters.review import set_review
 

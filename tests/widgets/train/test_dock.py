@@ -75,6 +75,8 @@ def test_loaded_fields_are_offered_with_their_true_stains(viewer, qtbot, dock, s
         "1 field · 7 planes · 0.35 µm/px · true nuclei, lipids"
     )
     assert dock.button.isEnabled()
+    nuclei.name = "Hoechst"
+    assert dock.pairs.truth["nuclei"].currentText() == "Hoechst"
     viewer.layers.remove(nuclei)
     assert dock.pairs.truth["nuclei"].currentData() is None
     assert "true lipids" in dock.found.text()

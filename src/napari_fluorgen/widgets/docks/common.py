@@ -243,3 +243,27 @@ def listen(emitter: Any, method: Callable[[], Any]) -> Callable[..., None]:
 
     emitter.connect(callback)
     return callback
+
+
+def listen_layers(layers: Any, method: Callable[[], Any]) -> None:
+    """Call a method of a widget when layers come, go or get another name."""
+    for name in ("inserted", "removed", "renamed"):
+        if name in layers.events.emitters:  # napari 0.6 tells of no new name
+            listen(layers.events.emitters[name], method)
+
+
+class Ears:
+    """What a widget hears of the one layer that it shows."""
+
+    def __init__(self) -> None:
+        self._heard: list[tuple[Any, Callable[..., None]]] = []
+
+    def hear(self, emitter: Any, method: Callable[[], Any]) -> None:
+        """Call a method of the widget at an event of the layer."""
+        self._heard.append((emitter, listen(emitter, method)))
+
+    def forget(self) -> None:
+        """Hear no more of the layer."""
+        while self._heard:
+            emitter, callback = self._heard.pop()
+            emitter.disconnect(callback)

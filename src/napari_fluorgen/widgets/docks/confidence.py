@@ -58,8 +58,7 @@ class ConfidenceDock(common.Dock):
         self.map.slider.valueChanged.connect(self._significance_changed)
         self.recalibrate.made.connect(self._use_calibration)
         self.review.bind_keys(self)
-        common.listen(self.viewer.layers.events.inserted, self._show_runs)
-        common.listen(self.viewer.layers.events.removed, self._show_runs)
+        common.listen_layers(self.viewer.layers, self._show_runs)
         self._show_runs()
 
     def _build(self) -> None:
@@ -105,7 +104,7 @@ class ConfidenceDock(common.Dock):
         return self.map.layer()
 
     def _show_runs(self, _event: Any = None) -> None:
-        before = {key: list(run.layers.values()) for key, run in self._runs.items()}
+        before = self._runs
         chosen = self.results.currentData()
         self._runs = {run.key: run for run in find_runs(self.viewer.layers)}
         common.fill(self.results, [(run.title, run.key) for run in self._runs.values()])
@@ -113,7 +112,7 @@ class ConfidenceDock(common.Dock):
         if added:
             common.choose(self.results, added[0])
         run = self.run()
-        if run is None or chosen != run.key or before.get(run.key) != list(run.layers.values()):
+        if run is None or chosen != run.key or before.get(run.key) != run:
             self._run_changed()
         else:
             self.map.name_button()

@@ -52,8 +52,7 @@ class MeasureDock(common.Dock):
         self.save_button.clicked.connect(self.save)
         self.open_button.clicked.connect(self._open_folder)
         self.engine.changed.connect(self._enable)
-        common.listen(self.viewer.layers.events.inserted, self._show_runs)
-        common.listen(self.viewer.layers.events.removed, self._show_runs)
+        common.listen_layers(self.viewer.layers, self._show_runs)
         self._show_runs()
 
     def _build(self) -> None:

@@ -44,7 +44,7 @@ class Review(QWidget):
         self._current: int | None = None
         self._question = 0  # counts what was asked; an older answer is dropped
         self._moving = False
-        self._heard: list[tuple[Any, Any]] = []  # events of the layer and who hears them
+        self._ears = common.Ears()
         self._build()
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -168,12 +168,10 @@ class Review(QWidget):
             (events.selected_label, self._picked),
             (events.visible, self._follow_eye),
         ):
-            self._heard.append((event, common.listen(event, method)))
+            self._ears.hear(event, method)
 
     def _forget(self) -> None:
-        while self._heard:
-            event, callback = self._heard.pop()
-            event.disconnect(callback)
+        self._ears.forget()
         self._outlines = self._nuclei = self._current = None
 
     def _replaced(self) -> None:

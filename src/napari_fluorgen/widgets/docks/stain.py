@@ -50,6 +50,7 @@ class StainDock(common.Dock):
         self.job: Job | None = None
         self._discovered = False
         self._said: tuple[str, ...] = ()  # warnings shown before the click
+        self._ears = common.Ears()
         self._warm = False  # whether the engine has started in this session
         self._build()
         self.preview = Preview(self, self._show_preview)
@@ -87,10 +88,8 @@ class StainDock(common.Dock):
         self.finish()
 
     def _connect(self) -> None:
-        layers = self.viewer.layers
-        common.listen(layers.events.inserted, self._show_layers)
-        common.listen(layers.events.removed, self._show_layers)
-        common.listen(layers.selection.events.active, self._follow_selection)
+        common.listen_layers(self.viewer.layers, self._show_layers)
+        common.listen(self.viewer.layers.selection.events.active, self._follow_selection)
         installed.changed.connect(self._discover)
         self.controls.layers.currentIndexChanged.connect(self._layer_changed)
         self.controls.changed.connect(self._changed.start)
@@ -128,11 +127,12 @@ class StainDock(common.Dock):
         report(error)
 
     def _show_layers(self) -> None:
-        stacks = [layer for layer in self.viewer.layers if is_stack_layer(layer)]
+        stacks = {str(x.unique_id): x.name for x in self.viewer.layers if is_stack_layer(x)}
         box = self.controls.layers
-        before = box.currentData()
-        common.fill(box, [(layer.name, str(layer.unique_id)) for layer in stacks])
-        self._follow_selection()
+        before, listed = box.currentData(), {box.itemData(i) for i in range(box.count())}
+        common.fill(box, [(name, key) for key, name in stacks.items()])
+        if listed != stacks.keys():  # a new name is no reason to choose another stack
+            self._follow_selection()
         if box.currentData() != before:
             self._layer_changed()
         self._enable()
@@ -143,6 +143,15 @@ class StainDock(common.Dock):
             common.choose(self.controls.layers, str(active.unique_id))
 
     def _layer_changed(self, _index: int = 0) -> None:
+        self._ears.forget()
+        layer = self.layer()
+        if layer is not None:
+            for event in (layer.events.scale, layer.events.units):
+                self._ears.hear(event, self._suit_layer)
+        self._suit_layer()
+
+    def _suit_layer(self) -> None:
+        """Suggest the model for the stack as it is now, and look ahead again."""
         layer = self.layer()
         if layer is not None:
             self.controls.suggest(Spatial.of_layer(layer).pixel_size_um())
