@@ -10,9 +10,10 @@ import pytest
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
 from napari_fluorgen.widgets.presenters.layers import record_of
+from napari_fluorgen.widgets.presenters.recalibrating import Recalibrated
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
 
-from .conftest import WAIT, add_result, ready
+from .conftest import MODEL, WAIT, add_result, ready
 
 
 def labels_of(viewer):
@@ -192,6 +193,61 @@ def test_edited_nuclei_are_counted_again(viewer, qtbot, dock, stack, judged):
     assert np.isnan(field.nuclei["p_value"][-1])
 
 
+def test_undone_edits_are_counted_again(viewer, qtbot, dock, stack, judged):
+    labels = add_result(viewer, judged, stack)[-1]
+    ready(qtbot, dock)
+    labels.fill((25, 30), 0)
+    qtbot.waitUntil(lambda: "2 nuclei: 0 trusted" in dock.review.counts.text(), timeout=WAIT)
+    labels.undo()
+    qtbot.waitUntil(lambda: "3 nuclei: 1 trusted" in dock.review.counts.text(), timeout=WAIT)
+    assert set(np.unique(dock.review.layer().data[judged.nuclei_labels == 1])) == {0, 1}
+    labels.redo()
+    qtbot.waitUntil(lambda: "2 nuclei: 0 trusted" in dock.review.counts.text(), timeout=WAIT)
+
+
+def test_another_calibration_leaves_edited_nuclei_what_is_theirs(
+    viewer, qtbot, dock, stack, judged, models
+):
+    inside = {number: (38, 20 * number - 4) for number in range(1, 7)}
+    image = np.zeros(judged.shape, np.uint32)
+    for number, (row, column) in inside.items():
+        image[row - 8 : row + 8, column - 8 : column + 8] = number
+    nuclei = {
+        "label": np.arange(1, 7, dtype=np.uint32),
+        "probability_mean": np.full(6, 0.9),
+        "p_value": np.full(6, 0.1),
+        "confidence": np.full(6, 0.9),
+        "decision": np.full(6, "accept"),
+        "reviewed": np.full(6, "", "<U6"),
+    }
+    labels = add_result(viewer, replace(judged, nuclei_labels=image, nuclei=nuclei), stack)[-1]
+    labels.features = labels.features.assign(AreaShape_Area=10 * labels.features["index"])
+    ready(qtbot, dock)
+    dock.review.look_at(5)
+    dock.review.decide("reject")
+    labels.data = np.where(image == 3, 0, image)
+    assert dock.review.current is None, "numbers may mean other nuclei now"
+    dock.recalibrate.made.emit("run", Recalibrated(MODEL, 3, ()))
+    qtbot.waitUntil(lambda: dock.run().provenance.get("calibration") == MODEL, timeout=WAIT)
+    now = {old: int(labels.data[place]) for old, place in inside.items()}
+    assert now == {1: 1, 2: 2, 3: 0, 4: 3, 5: 4, 6: 5}
+    features = labels.features.set_index("index")
+    left = [old for old in now if old != 3]
+    assert [features["AreaShape_Area"][now[old]] for old in left] == [10 * old for old in left]
+    assert list(field_of_run(dock.run()).nuclei["reviewed"]) == ["", "", "", "reject", ""]
+
+
+def test_what_is_decided_during_a_judgement_counts(viewer, qtbot, dock, stack, judged, models):
+    add_result(viewer, judged, stack)
+    ready(qtbot, dock)
+    dock.review.look_at(1)
+    dock.review.decide("accept")
+    dock.recalibrate.made.emit("run", Recalibrated(MODEL, 3, ()))
+    dock.review.decide("reject")
+    qtbot.waitUntil(lambda: dock.run().provenance.get("calibration") == MODEL, timeout=WAIT)
+    assert list(field_of_run(dock.run()).nuclei["reviewed"]) == ["reject", "", ""]
+
+
 def test_results_that_were_never_judged_get_a_rule_of_thumb(viewer, qtbot, dock, stack, result):
     add_result(viewer, result, stack)
     qtbot.waitUntil(lambda: "2 trusted, 1 to review" in dock.review.counts.text(), timeout=WAIT)
@@ -269,3 +325,12 @@ def test_a_closed_dock_is_deaf(viewer, qtbot, stack, judged):
     labels.selected_label = 2
     labels.features = {"index": [1]}
     add_result(viewer, judged, stack, run="other")
+
+
+def test_naparis_x_frees_the_keys(viewer, qtbot):
+    dock = ConfidenceDock(viewer)
+    frame = viewer.window.add_dock_widget(dock, name="Confidence")
+    assert viewer.keymap
+    with qtbot.waitSignal(dock.destroyed, timeout=WAIT):
+        frame.destroyOnClose()
+    assert not viewer.keymap

@@ -9,6 +9,7 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 
 from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.cellprofiler import BUILT_IN, REAL
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
 from napari_fluorgen.widgets.docks.load import LoadDock
 from napari_fluorgen.widgets.docks.measure import MeasureDock
@@ -22,8 +23,6 @@ from napari_fluorgen.widgets.presenters.layers import (
 from napari_fluorgen.widgets.presenters.results import find_runs
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.presenters.staining import RunTicket
-
-from .conftest import make_planes, write_site
 
 from .conftest import make_planes, write_site
 
@@ -329,6 +328,49 @@ def test_erased_nuclei_are_not_measured(viewer, qtbot, stack, result, tmp_path):
     qtbot.waitUntil(lambda: "2 nuclei" in dock.done.text(), timeout=WAIT)
     assert labels.features["index"].tolist() == [1, 2]
     assert labels.data.max() == 2
+
+
+@pytest.mark.parametrize("kind", [ConfidenceDock, MeasureDock])
+def test_results_are_listed_under_their_new_name(viewer, qtbot, stack, result, kind):
+    dock = kind(viewer)
+    qtbot.addWidget(dock)
+    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    labels.name = "treated nuclei outlines"
+    assert dock.results.currentText() == "treated"
+    assert dock.run().title == "treated"
+
+
+def test_only_trusted_nuclei_are_measured(viewer, qtbot, stack, judged, tmp_path):
+    from napari_fluorgen.widgets.presenters.review import set_review
+
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    labels = add_result(viewer, judged, add_stack(viewer, stack)[0])[-1]
+    set_review(labels, 1, "reject")
+    set_review(labels, 3, "accept")
+    dock.trusted.setChecked(True)
+    dock.folder.setText(str(tmp_path))
+    dock.button.click()
+    qtbot.waitUntil(lambda: "Measured 1 nuclei" in dock.done.text(), timeout=WAIT)
+    areas = labels.features.set_index("index")["AreaShape_Area"]
+    expected = np.count_nonzero(judged.nuclei_labels == 3)
+    np.testing.assert_array_equal(areas[[1, 2, 3]], [np.nan, np.nan, expected])
+    assert labels.features["reviewed"].tolist() == ["reject", "", "accept"]
+    assert labels.data.max() == 3, "none is erased"
+    assert viewer.layers["B03 s1 cells"].data.max() == 1
+
+
+def test_cellprofiler_measures_all_nuclei(viewer, qtbot):
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    dock.trusted.setChecked(True)
+    assert "rejected" in dock.trusted.toolTip()
+    assert common.choose(dock.engine.engines, REAL)
+    assert not dock.trusted.isEnabled()
+    assert not dock.trusted.isChecked()
+    assert "CellProfiler measures all nuclei" in dock.trusted.toolTip()
+    assert common.choose(dock.engine.engines, BUILT_IN)
+    assert dock.trusted.isEnabled()
 
 
 def test_export_says_how_to_open_it(viewer, qtbot, stack, result, tmp_path):

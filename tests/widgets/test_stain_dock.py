@@ -184,6 +184,17 @@ def test_the_choice_follows_the_selection(viewer, dock, stack):
     assert dock.layer().name == source.name
 
 
+def test_a_new_name_is_listed_and_chooses_nothing(viewer, dock, stack):
+    source = add_stack(viewer, stack)
+    other = viewer.add_image(make_planes(9, (40, 40)), name="other")
+    box = dock.controls.layers
+    common.choose(box, str(source.unique_id))  # in the list; the selection is elsewhere
+    other.name = "third field"
+    assert "third field" in [box.itemText(i) for i in range(box.count())]
+    assert "other" not in [box.itemText(i) for i in range(box.count())]
+    assert dock.layer().name == source.name
+
+
 def test_what_is_no_stack_is_not_offered(viewer, dock):
     viewer.add_image(np.zeros((16, 16)))
     viewer.add_image(np.zeros((4, 16, 16, 3), np.uint8), rgb=True)
@@ -203,6 +214,25 @@ def test_adaptations_are_said_before_the_click(viewer, qtbot, dock):
 def test_a_scale_without_unit_is_asked_back(viewer, qtbot, dock):
     viewer.add_image(make_planes(2), scale=(2, 0.2, 0.2), name="mine")
     qtbot.waitUntil(lambda: "no unit of length" in dock.warnings.text(), timeout=WAIT)
+
+
+def test_a_corrected_scale_is_looked_at_again(viewer, qtbot, dock, monkeypatch):
+    suggested = []
+    monkeypatch.setattr(dock.controls, "suggest", suggested.append)
+    layer = viewer.add_image(
+        make_planes(2), scale=(2, 0.2, 0.2), units=("micrometer",) * 3, name="mine"
+    )
+    qtbot.waitUntil(lambda: "0.2 µm" in dock.warnings.text(), timeout=WAIT)
+    layer.scale = (2, 0.65, 0.65)
+    assert suggested[-1] == pytest.approx((0.65, 0.65))
+    qtbot.waitUntil(lambda: "0.65" in dock.warnings.text(), timeout=WAIT)
+    layer.units = ("pixel",) * 3
+    assert suggested[-1] is None
+    qtbot.waitUntil(lambda: "no unit of length" in dock.warnings.text(), timeout=WAIT)
+    viewer.add_image(make_planes(3, (40, 40)), name="next")
+    count = len(suggested)
+    layer.scale = (2, 0.3, 0.3)
+    assert len(suggested) == count, "only the chosen stack counts"
 
 
 def test_broken_stacks_end_in_one_sentence(viewer, qtbot, dock):
@@ -228,6 +258,21 @@ def test_closing_the_dock_stops_the_work(viewer, qtbot, models):
     with qtbot.waitSignal(worker.finished, timeout=WAIT):
         dock.deleteLater()
     assert worker.abort_requested
+    assert not find_runs(viewer.layers)
+
+
+def test_naparis_x_stops_the_work_and_lets_the_layer_go(viewer, qtbot, models, stack):
+    dock = StainDock(viewer)
+    frame = viewer.window.add_dock_widget(dock, name="Virtual stain")
+    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
+    source = add_stack(viewer, stack)
+    dock.start()
+    assert record_of(source.metadata)[STAINING]
+    worker = dock.job._worker
+    with qtbot.waitSignal(worker.finished, timeout=WAIT):
+        frame.destroyOnClose()
+    assert worker.abort_requested
+    assert STAINING not in record_of(source.metadata)
     assert not find_runs(viewer.layers)
 
 

@@ -58,3 +58,12 @@ def test_features_of_both_docks_stand_side_by_side():
     assert list(merged["Area"]) == [10.0, 30.0]
     assert list(merged["p"]) == [0.1, 0.2]
     assert "index" in words.merge_features(pd.DataFrame(), {"label": np.array([1])})
+
+
+def test_nuclei_that_a_table_leaves_out_stay_without_values():
+    features = pd.DataFrame({"index": [1, 2, 3], "decision": ["a", "b", "c"], "Area": [1, 2, 3]})
+    table = {"label": np.array([1, 3]), "Area": np.array([10, 30])}
+    merged = words.merge_features(features, table, some=True)
+    assert list(merged["index"]) == [1, 2, 3]
+    assert list(merged["decision"]) == ["a", "b", "c"]
+    np.testing.assert_array_equal(merged["Area"], [10, np.nan, 30])

@@ -75,6 +75,8 @@ def test_loaded_fields_are_offered_with_their_true_stains(viewer, qtbot, dock, s
         "1 field · 7 planes · 0.35 µm/px · true nuclei, lipids"
     )
     assert dock.button.isEnabled()
+    nuclei.name = "Hoechst"
+    assert dock.pairs.truth["nuclei"].currentText() == "Hoechst"
     viewer.layers.remove(nuclei)
     assert dock.pairs.truth["nuclei"].currentData() is None
     assert "true lipids" in dock.found.text()
@@ -94,6 +96,16 @@ def test_pairs_that_do_not_fit_are_said_before_the_click(viewer, dock, stack):
     dock.start()
     assert len(seen) == 1
     assert not dock.running
+
+
+def test_a_chosen_folder_is_not_read_again_for_layers(viewer, qtbot, dock, stack, plate_folder):
+    dock.pairs.folder.setText(str(plate_folder))
+    with qtbot.assertNotEmitted(dock.pairs.changed):
+        brightfield, *_ = add_stack(viewer, stack)
+        viewer.layers.remove(brightfield)
+    common.choose(dock.pairs.where, "layers")
+    with qtbot.waitSignal(dock.pairs.changed):
+        add_stack(viewer, stack)
 
 
 def test_a_folder_is_looked_at(qtbot, dock, plate_folder):

@@ -68,11 +68,6 @@ class CalibrationView(QWidget):
         self._significance = significance
         self._say(self.plot.curves)
 
-    def again(self) -> None:
-        """Compute the curves again: the calibration has changed."""
-        self._shown = ()
-        self._ask()
-
     def _say(self, curves: words.ErrorCurves | None) -> None:
         self.plot.show_curves(curves, self._significance)
         common.say(self.numbers, "" if curves is None else curves.at(self._significance))

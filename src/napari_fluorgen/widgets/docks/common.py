@@ -10,7 +10,7 @@ from types import MethodType
 from typing import Any, cast
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -48,7 +48,12 @@ _RED = (
 
 
 class Dock(QScrollArea):
-    """A dock that scrolls when it is short and never needs more than `WIDTH` pixels."""
+    """A dock that scrolls when it is short and never needs more than `WIDTH` pixels.
+
+    Once napari's x has closed it, it is deleted, which ends its work and frees its keys.
+    """
+
+    _framed = False  # whether it was put into a dock of the window
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +70,21 @@ class Dock(QScrollArea):
     def sizeHint(self) -> QSize:
         """Ask for the width that the layout is made for."""
         return QSize(WIDTH, super().sizeHint().height())
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when napari's x takes the dock out of its frame, where it would live on unseen."""
+        if event.type() == QEvent.Type.ParentChange:
+            framed = self.parentWidget() is not None
+            if self._framed and not framed:
+                # Later, for whoever moves it to another frame. The timer keeps it from Python's
+                # garbage collection meanwhile, after which nobody would hear of its end.
+                QTimer.singleShot(0, lambda: self._leave())
+            self._framed = framed
+        return bool(super().event(event))
+
+    def _leave(self) -> None:
+        if isalive(self) and self.parentWidget() is None:
+            self.deleteLater()
 
     def finish(self) -> None:
         """Push everything to the top once all rows are added."""
@@ -223,3 +243,27 @@ def listen(emitter: Any, method: Callable[[], Any]) -> Callable[..., None]:
 
     emitter.connect(callback)
     return callback
+
+
+def listen_layers(layers: Any, method: Callable[[], Any]) -> None:
+    """Call a method of a widget when layers come, go or get another name."""
+    for name in ("inserted", "removed", "renamed"):
+        if name in layers.events.emitters:  # napari 0.6 tells of no new name
+            listen(layers.events.emitters[name], method)
+
+
+class Ears:
+    """What a widget hears of the one layer that it shows."""
+
+    def __init__(self) -> None:
+        self._heard: list[tuple[Any, Callable[..., None]]] = []
+
+    def hear(self, emitter: Any, method: Callable[[], Any]) -> None:
+        """Call a method of the widget at an event of the layer."""
+        self._heard.append((emitter, listen(emitter, method)))
+
+    def forget(self) -> None:
+        """Hear no more of the layer."""
+        while self._heard:
+            emitter, callback = self._heard.pop()
+            emitter.disconnect(callback)

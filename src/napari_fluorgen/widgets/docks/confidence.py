@@ -19,7 +19,8 @@ from napari_fluorgen.widgets.docks.review import Review
 from napari_fluorgen.widgets.presenters import confidence as words
 from napari_fluorgen.widgets.presenters import recalibrating
 from napari_fluorgen.widgets.presenters.layers import WIDTH, record_of, result_layers
-from napari_fluorgen.widgets.presenters.results import LABELS, Run, field_of_run, find_runs
+from napari_fluorgen.widgets.presenters.results import LABELS, Run, find_runs, settled_field
+from napari_fluorgen.widgets.presenters.review import nuclei_columns
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.steps import once
 
@@ -57,8 +58,7 @@ class ConfidenceDock(common.Dock):
         self.map.slider.valueChanged.connect(self._significance_changed)
         self.recalibrate.made.connect(self._use_calibration)
         self.review.bind_keys(self)
-        common.listen(self.viewer.layers.events.inserted, self._show_runs)
-        common.listen(self.viewer.layers.events.removed, self._show_runs)
+        common.listen_layers(self.viewer.layers, self._show_runs)
         self._show_runs()
 
     def _build(self) -> None:
@@ -104,7 +104,7 @@ class ConfidenceDock(common.Dock):
         return self.map.layer()
 
     def _show_runs(self, _event: Any = None) -> None:
-        before = {key: list(run.layers.values()) for key, run in self._runs.items()}
+        before = self._runs
         chosen = self.results.currentData()
         self._runs = {run.key: run for run in find_runs(self.viewer.layers)}
         common.fill(self.results, [(run.title, run.key) for run in self._runs.values()])
@@ -112,7 +112,7 @@ class ConfidenceDock(common.Dock):
         if added:
             common.choose(self.results, added[0])
         run = self.run()
-        if run is None or chosen != run.key or before.get(run.key) != list(run.layers.values()):
+        if run is None or chosen != run.key or before.get(run.key) != run:
             self._run_changed()
         else:
             self.map.name_button()
@@ -197,7 +197,7 @@ class ConfidenceDock(common.Dock):
         if run is None:
             return
         try:
-            field = field_of_run(run)
+            field = settled_field(run)
         except FluorgenError as error:
             report(error)
             return
@@ -215,12 +215,13 @@ class ConfidenceDock(common.Dock):
     def _show_judged(self, run: Run, judged: StainedField) -> None:
         """Put new p-values, decisions and verdict into the layers of a result."""
         labels = run.layers[LABELS]
-        if int(labels.data.max(initial=0)) != len(judged.nuclei["label"]):
-            labels.data = judged.nuclei_labels
         for layer in run.layers.values():
             record_of(layer.metadata)["provenance"] = judged.provenance
         record_of(labels.metadata)["verdict"] = judged.verdict
-        labels.features = words.merge_features(labels.features, judged.nuclei)
+        # What a person has decided meanwhile counts.
+        reviewed = nuclei_columns(labels, judged.nuclei["label"].astype(np.int64))["reviewed"]
+        table = {**judged.nuclei, "reviewed": reviewed}
+        labels.features = words.merge_features(labels.features, table)
         specs = result_layers(judged, Spatial.of_layer(labels), run=run.key)
         for spec in specs:
             role = record_of(spec.kwargs["metadata"])["role"]

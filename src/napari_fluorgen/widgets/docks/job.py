@@ -17,7 +17,7 @@ from napari_fluorgen.widgets.steps import Outcome, Steps, StopCheck, guarded
 class Job(QObject):
     """One piece of work in a thread, tied to the life of a dock.
 
-    All callbacks run in the main thread and none after the dock is gone.
+    All callbacks run in the main thread, and after the dock is gone none but `on_abandoned`.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class Job(QObject):
         Called with the exception; the default shows it as a notification.
     on_finished : callable, optional
         Called last, with whether the work was stopped by the user.
+    on_abandoned : callable, optional
+        Called instead of all others when the dock is destroyed first; may touch no widget.
     description : str, optional
         Shown with a progress bar in napari's activity dock.
     """
@@ -46,6 +48,7 @@ class Job(QObject):
         on_event: Callable[[Any], None] | None = None,
         on_error: Callable[[Exception], None] | None = None,
         on_finished: Callable[[bool], None] | None = None,
+        on_abandoned: Callable[[], Any] | None = None,
         description: str | None = None,
     ) -> None:
         super().__init__(dock)
@@ -76,6 +79,8 @@ class Job(QObject):
         def halt(*_: object) -> None:
             stop.set()
             worker.quit()
+            if on_abandoned is not None:
+                on_abandoned()
 
         self._dock, self._halt = dock, halt
         dock.destroyed.connect(halt)

@@ -79,8 +79,7 @@ class LoadDock(common.Dock):
         self._field_layers: list[Any] = []
         self._build()
         self.setAcceptDrops(True)
-        common.listen(self.viewer.layers.events.inserted, self._mark_wells)
-        common.listen(self.viewer.layers.events.removed, self._mark_wells)
+        common.listen_layers(self.viewer.layers, self._mark_wells)
 
     def _build(self) -> None:
         self.folder_button = common.main_button(

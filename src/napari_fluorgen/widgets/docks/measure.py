@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit
@@ -23,11 +21,9 @@ from napari_fluorgen.widgets.presenters.confidence import merge_features
 from napari_fluorgen.widgets.presenters.results import (
     LABELS,
     Run,
-    field_of_run,
     find_runs,
-    sequential,
+    settled_field,
 )
-from napari_fluorgen.widgets.presenters.review import renumber_features
 from napari_fluorgen.widgets.steps import Steps, StopCheck, once
 
 if TYPE_CHECKING:
@@ -56,8 +52,7 @@ class MeasureDock(common.Dock):
         self.save_button.clicked.connect(self.save)
         self.open_button.clicked.connect(self._open_folder)
         self.engine.changed.connect(self._enable)
-        common.listen(self.viewer.layers.events.inserted, self._show_runs)
-        common.listen(self.viewer.layers.events.removed, self._show_runs)
+        common.listen_layers(self.viewer.layers, self._show_runs)
         self._show_runs()
 
     def _build(self) -> None:
@@ -70,6 +65,7 @@ class MeasureDock(common.Dock):
             box.setChecked(True)
             self.objects[name] = box
         self.objects["nuclei"].setEnabled(False)
+        self.trusted = QCheckBox("Only trusted nuclei")
         self.engine = EngineChoice()
         self.folder = QLineEdit(str(Path.home() / "fluorgen"))
         self.folder.setToolTip(
@@ -100,6 +96,7 @@ class MeasureDock(common.Dock):
             for name in pair:
                 line.addWidget(self.objects[name], 1)
             self.body.addLayout(line)
+        self.body.addWidget(self.trusted)
         self.body.addWidget(self.engine)
         where = QHBoxLayout()
         where.addWidget(self.folder, 1)
@@ -146,6 +143,11 @@ class MeasureDock(common.Dock):
             button.setEnabled(self.run() is not None and not self._working)
         if not self.engine.ready:
             self.button.setEnabled(False)
+        real = self.engine.real
+        self.trusted.setEnabled(not real)
+        self.trusted.setToolTip(words.ALL_IN_CELLPROFILER if real else words.TRUSTED_ONLY)
+        if real:
+            self.trusted.setChecked(False)
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Write to", self.folder.text())
@@ -156,7 +158,7 @@ class MeasureDock(common.Dock):
 
     def measure(self) -> None:
         """Measure the chosen result in the background."""
-        run, objects = self.run(), self.chosen()
+        run, objects, trusted = self.run(), self.chosen(), self.trusted.isChecked()
         if self.engine.real:
             self._measure_in_cellprofiler(run)
             return
@@ -164,12 +166,15 @@ class MeasureDock(common.Dock):
         def call(field: StainedField, folder: Path) -> Any:
             from napari_fluorgen.measurement import measure_field, write_tables
 
-            measurements = measure_field(field, objects=objects)
+            measurements = measure_field(field, objects=objects, trusted_only=trusted)
             folder.parent.mkdir(parents=True, exist_ok=True)
             write_tables(measurements, folder)
             return measurements, folder
 
-        self._work(run, "measurements", "Measuring …", call, self._show_measurements)
+        def show(run: Run, answer: tuple[Any, Path]) -> None:
+            self._show_measurements(run, answer, trusted=trusted)
+
+        self._work(run, "measurements", "Measuring …", call, show)
 
     def _measure_in_cellprofiler(self, run: Run | None) -> None:
         prepared = self._prepare(run, "measurements")
@@ -255,14 +260,12 @@ class MeasureDock(common.Dock):
         if run is None or self._working:
             return None
         try:
-            field = field_of_run(run)
+            field = settled_field(run)
             folder = words.target_folder(self.folder.text(), field.identity.name, kind)
         except FluorgenError as error:
             report(error)
             return None
-        self._renumber(run, field)
-        # A copy, because the user may paint while the work reads it.
-        return replace(field, nuclei_labels=field.nuclei_labels.copy()), folder
+        return field, folder
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, OSError):
@@ -288,16 +291,9 @@ class MeasureDock(common.Dock):
     def _open_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written)))
 
-    def _renumber(self, run: Run, field: StainedField) -> None:
-        """Show edited nuclei under the numbers that tables and masks use."""
-        layer = run.layers[LABELS]
-        if layer.data is not field.nuclei_labels and not np.array_equal(
-            layer.data, field.nuclei_labels
-        ):
-            renumber_features(layer, sequential(np.asarray(layer.data))[1])
-            layer.data = field.nuclei_labels
-
-    def _show_measurements(self, run: Run, answer: tuple[Any, Path]) -> None:
+    def _show_measurements(
+        self, run: Run, answer: tuple[Any, Path], *, trusted: bool = False
+    ) -> None:
         measurements, folder = answer
         images = measurements.labels
         counts = {words.plain_name(name): int(x.max(initial=0)) for name, x in images.items()}
@@ -306,7 +302,10 @@ class MeasureDock(common.Dock):
         if labels not in self.viewer.layers:
             return
         nuclei = words.layer_features(measurements.tables["Nuclei"])
-        labels.features = merge_features(labels.features, {"label": nuclei.pop("index"), **nuclei})
+        # Tables number the nuclei that were measured, the layer all.
+        numbers = measurements.nuclei_ids[nuclei.pop("index") - 1]
+        table = {"label": numbers, **nuclei}
+        labels.features = merge_features(labels.features, table, some=trusted)
         for name, image in images.items():
             if name != "Nuclei":
                 show_objects(self.viewer, run, name, image, measurements.tables[name])

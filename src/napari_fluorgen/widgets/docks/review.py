@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -28,15 +28,11 @@ _COMFORTABLE = 110.0
 class Review(QWidget):
     """Counts the nuclei by decision, shows them, and takes a person's decisions.
 
-    ``judged`` is emitted when a decision has changed.
-
     Parameters
     ----------
     viewer : Viewer
         Its camera moves, and its keys work while the window has the keyboard.
     """
-
-    judged = Signal()
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -48,7 +44,7 @@ class Review(QWidget):
         self._current: int | None = None
         self._question = 0  # counts what was asked; an older answer is dropped
         self._moving = False
-        self._heard: list[tuple[Any, Any]] = []  # events of the layer and who hears them
+        self._ears = common.Ears()
         self._build()
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -80,7 +76,9 @@ class Review(QWidget):
         self.next = common.button_for("Next  N", "Next nucleus that waits for your decision (N)")
         self.accept = common.button_for("Accept  A", "Trust this nucleus (A); again: take it back")
         self.reject = common.button_for(
-            "Reject  R", "Leave this nucleus out (R); again: take it back"
+            "Reject  R",
+            "Mark this nucleus as wrong (R); again: take it back. It keeps its outline and its row "
+            "in tables; 'Only trusted nuclei' in Measure & export leaves it out",
         )
         self.save = common.button_for(
             "Save review", "Writes your decisions to the folder that this result was read from"
@@ -163,19 +161,25 @@ class Review(QWidget):
 
     def _listen(self, events: Any) -> None:
         for event, method in (
-            (events.data, self._edited),
+            (events.data, self._replaced),
             (events.paint, self._edited),
+            (events.set_data, self._edited),  # all that undo and redo emit
             (events.features, self._features_changed),
             (events.selected_label, self._picked),
             (events.visible, self._follow_eye),
         ):
-            self._heard.append((event, common.listen(event, method)))
+            self._ears.hear(event, method)
 
     def _forget(self) -> None:
-        while self._heard:
-            event, callback = self._heard.pop()
-            event.disconnect(callback)
+        self._ears.forget()
         self._outlines = self._nuclei = self._current = None
+
+    def _replaced(self) -> None:
+        """Forget the nuclei until they are found again, because they may have other numbers."""
+        self._question += 1
+        self._outlines = self._nuclei = self._current = None
+        self._say()
+        self._edited()
 
     def _edited(self) -> None:
         self._settle.start()
@@ -332,7 +336,6 @@ class Review(QWidget):
         else:
             self._say()
             self._show_outlines()
-        self.judged.emit()
 
     # keeping it
 

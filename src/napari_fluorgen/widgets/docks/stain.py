@@ -55,6 +55,7 @@ class StainDock(common.Dock):
         self.job: Job | None = None
         self._discovered = False
         self._said: tuple[str, ...] = ()  # warnings shown before the click
+        self._ears = common.Ears()
         self._warm = False  # whether the engine has started in this session
         self._build()
         self.preview = Preview(self, self._show_preview)
@@ -92,10 +93,8 @@ class StainDock(common.Dock):
         self.finish()
 
     def _connect(self) -> None:
-        layers = self.viewer.layers
-        common.listen(layers.events.inserted, self._show_layers)
-        common.listen(layers.events.removed, self._show_layers)
-        common.listen(layers.selection.events.active, self._follow_selection)
+        common.listen_layers(self.viewer.layers, self._show_layers)
+        common.listen(self.viewer.layers.selection.events.active, self._follow_selection)
         installed.changed.connect(self._discover)
         self.controls.layers.currentIndexChanged.connect(self._layer_changed)
         self.controls.changed.connect(self._changed.start)
@@ -133,11 +132,12 @@ class StainDock(common.Dock):
         report(error)
 
     def _show_layers(self) -> None:
-        stacks = [layer for layer in self.viewer.layers if is_stack_layer(layer)]
+        stacks = {str(x.unique_id): x.name for x in self.viewer.layers if is_stack_layer(x)}
         box = self.controls.layers
-        before = box.currentData()
-        common.fill(box, [(layer.name, str(layer.unique_id)) for layer in stacks])
-        self._follow_selection()
+        before, listed = box.currentData(), {box.itemData(i) for i in range(box.count())}
+        common.fill(box, [(name, key) for key, name in stacks.items()])
+        if listed != stacks.keys():  # a new name is no reason to choose another stack
+            self._follow_selection()
         if box.currentData() != before:
             self._layer_changed()
         self._enable()
@@ -148,6 +148,15 @@ class StainDock(common.Dock):
             common.choose(self.controls.layers, str(active.unique_id))
 
     def _layer_changed(self, _index: int = 0) -> None:
+        self._ears.forget()
+        layer = self.layer()
+        if layer is not None:
+            for event in (layer.events.scale, layer.events.units):
+                self._ears.hear(event, self._suit_layer)
+        self._suit_layer()
+
+    def _suit_layer(self) -> None:
+        """Suggest the model for the stack as it is now, and look ahead again."""
         layer = self.layer()
         if layer is not None:
             self.controls.suggest(Spatial.of_layer(layer).pixel_size_um())
@@ -221,7 +230,8 @@ class StainDock(common.Dock):
             report(error)
             return
         ticket = self.book.open(str(layer.unique_id))
-        record_of(layer.metadata)[STAINING] = True
+        record = record_of(layer.metadata)
+        record[STAINING] = True
         said = self._said
         self._show_running(True)
         model = self.preview.model(request.model)
@@ -231,12 +241,20 @@ class StainDock(common.Dock):
 
             return stain_field(stack, request, model=model, should_stop=should_stop)
 
+        def unmark() -> None:
+            record.pop(STAINING, None)
+
+        def finished(cancelled: bool) -> None:
+            unmark()
+            self._finish(ticket, cancelled)
+
         self.job = Job(
             self,
             work,
             on_event=self.progress.show_event,
             on_value=lambda field: self._show_result(ticket, field, said),
-            on_finished=lambda cancelled: self._finish(ticket, cancelled),
+            on_finished=finished,
+            on_abandoned=unmark,
             description=f"Virtual stain: {stack.identity.name}",
         )
 
@@ -267,8 +285,6 @@ class StainDock(common.Dock):
         if not self.book.is_current(ticket):
             return
         self.book.close()
-        if (source := self._layer_with(ticket.layer_id)) is not None:
-            record_of(source.metadata).pop(STAINING, None)
         self.job = None
         self._show_running(False)
         if cancelled:

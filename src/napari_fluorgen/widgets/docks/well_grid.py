@@ -31,7 +31,8 @@ _ARROWS = {
 class WellGridView(QWidget):
     """Shows a `WellGrid`; wells with data are filled, stained ones carry a dot.
 
-    Emits ``picked`` with the well's name after a click, an arrow key or Enter.
+    Emits ``picked`` with the well's name after a click, Enter or the space bar; arrow keys move
+    the mark only.
     """
 
     picked = Signal(str)

@@ -135,7 +135,9 @@ def label_colors() -> dict[int | None, Any]:
     return {None: (0.0, 0.0, 0.0, 0.0), **{region.code: region.color for region in REGIONS}}
 
 
-def merge_features(features: Any, table: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def merge_features(
+    features: Any, table: Mapping[str, NDArray[Any]], *, some: bool = False
+) -> dict[str, Any]:
     """Put the columns of `object_confidence` beside those that a labels layer already has.
 
     Parameters
@@ -144,12 +146,20 @@ def merge_features(features: Any, table: Mapping[str, NDArray[Any]]) -> dict[str
         ``Labels.features``, with an ``index`` column.
     table : mapping of str to ndarray
         One row a nucleus; ``label`` becomes ``index``.
+    some : bool
+        Whether the table leaves out nuclei, which stay, without values in its columns.
 
     Returns
     -------
     dict of str to sequence
         Columns in which earlier ones keep their values for the labels that remain.
     """
+    if some and "index" in features:
+        from pandas import DataFrame
+
+        labels = np.union1d(features["index"], table["label"])
+        rows = DataFrame(dict(table)).set_index("label").reindex(labels)
+        table = {"label": labels, **{name: rows[name].to_numpy() for name in rows}}
     index = np.asarray(table["label"])
     columns: dict[str, Any] = {"index": index}
     if "index" in features:

@@ -22,6 +22,17 @@ OBJECTS = (
 )
 """Name in the request, title of the check box, tooltip."""
 
+TRUSTED_ONLY = (
+    "Leave out nuclei that wait for review or are rejected, with their cells; cells keep the size "
+    "that they have beside all nuclei"
+)
+"""Tooltip of the check box."""
+
+ALL_IN_CELLPROFILER = (
+    "CellProfiler measures all nuclei: choose Built in to measure only those that are trusted"
+)
+"""Its tooltip while the real CellProfiler is chosen."""
+
 _PLAIN = {"LipidDroplets": "lipid droplets"}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity, StainedField
 from napari_fluorgen.widgets.presenters.layers import WIDTH, identity_of, record_of
-from napari_fluorgen.widgets.presenters.review import nuclei_columns
+from napari_fluorgen.widgets.presenters.review import nuclei_columns, renumber_features
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 LABELS = "nuclei labels"
@@ -136,6 +136,25 @@ def field_of_run(run: Run) -> StainedField:
             if role.startswith(WIDTH)
         },
     )
+
+
+def settled_field(run: Run) -> StainedField:
+    """Return `field_of_run` for work in the background, whose answers go by number of nucleus.
+
+    Edited nuclei get the numbers of the field in their layer too. The field keeps its own copy of
+    the labels, because the user may paint while the work reads them.
+
+    Raises
+    ------
+    InputError
+        A stain's layer was removed from the viewer.
+    """
+    field = field_of_run(run)
+    layer, labels = run.layers[LABELS], field.nuclei_labels
+    if layer.data is not labels and not np.array_equal(layer.data, labels):
+        renumber_features(layer, sequential(np.asarray(layer.data))[1])
+        layer.data = labels
+    return replace(field, nuclei_labels=labels.copy())
 
 
 def _nuclei_table(layer: Any, present: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

@@ -78,8 +78,7 @@ class TrainDock(common.Dock):
         self.finish()
 
     def _connect(self) -> None:
-        common.listen(self.viewer.layers.events.inserted, self._follow)
-        common.listen(self.viewer.layers.events.removed, self._follow)
+        common.listen_layers(self.viewer.layers, self._follow)
         installed.changed.connect(self._discover)
         self.pairs.changed.connect(self._show_pairs)
         self.controls.changed.connect(self._enable)

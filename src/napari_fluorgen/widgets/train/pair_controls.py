@@ -127,7 +127,8 @@ class PairControls(QWidget):
         self.fields.blockSignals(False)
         self._show_ticks()
         self._show_truth()
-        self.changed.emit()
+        if self.uses_layers:  # a folder has not changed, and to look into it takes time
+            self.changed.emit()
 
     def _key(self) -> str | None:
         item = self.fields.currentItem()
