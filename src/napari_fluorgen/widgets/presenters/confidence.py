@@ -159,7 +159,8 @@ def merge_features(
 
         labels = np.union1d(features["index"], table["label"])
         rows = DataFrame(dict(table)).set_index("label").reindex(labels)
-        table = {"label": labels, **{name: rows[name].to_numpy() for name in rows}}
+        table = {name: rows[name].to_numpy() for name in table if name != "label"}
+        table["label"] = labels
     index = np.asarray(table["label"])
     columns: dict[str, Any] = {"index": index}
     if "index" in features:
