@@ -119,7 +119,8 @@ def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
             "save the brightfield stack in its original bit depth."
         )
     dtype = np.dtype(series.dtype).newbyteorder("=")
-    shape = (int(series.sizes["height"]), int(series.sizes["width"]))
+    lengths = dict(zip(series.axes, series.shape, strict=True))
+    shape = (int(lengths["Y"]), int(lengths["X"]))
     step = shape[0] * shape[1] * dtype.itemsize
     stored = dtype.newbyteorder(tif.byteorder).str
     planes = []
