@@ -155,11 +155,9 @@ def merge_features(
         Columns in which earlier ones keep their values for the labels that remain.
     """
     if some and "index" in features:
-        from pandas import DataFrame
-
         labels = np.union1d(features["index"], table["label"])
-        rows = DataFrame(dict(table)).set_index("label").reindex(labels)
-        table = {name: rows[name].to_numpy() for name in table if name != "label"}
+        rows = np.searchsorted(labels, table["label"])
+        table = {name: _spread(column, rows, labels.size) for name, column in table.items()}
         table["label"] = labels
     index = np.asarray(table["label"])
     columns: dict[str, Any] = {"index": index}
@@ -168,3 +166,11 @@ def merge_features(
         earlier = earlier[~earlier.index.duplicated()].reindex(index)
         columns |= {name: earlier[name].to_numpy() for name in earlier.columns}
     return columns | {name: values for name, values in table.items() if name != "label"}
+
+
+def _spread(column: NDArray[Any], rows: NDArray[np.intp], size: int) -> NDArray[Any]:
+    """Put values into some rows of a longer column, NaN into the others."""
+    kind = np.float64 if np.issubdtype(np.asarray(column).dtype, np.number) else object
+    longer = np.full(size, np.nan, kind)
+    longer[rows] = column
+    return longer
