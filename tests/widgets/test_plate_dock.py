@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_fluorgen.io import results
 from napari_fluorgen.io.read import FieldSource, FoundFields
@@ -244,6 +245,16 @@ def test_a_finished_field_is_opened_by_key_and_stands_alone(
     assert run.layers["lipids"].visible, "nothing is read twice"
 
 
+def test_without_a_folder_one_is_asked_for(qtbot, dock, tmp_path, monkeypatch):
+    chosen = ["", str(tmp_path / "out")]
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: chosen.pop(0))
+    dock.output.button.click()
+    assert not dock.running, "the chooser was closed"
+    dock.output.button.click()
+    finish(qtbot, dock)
+    assert len(results.list_fields(tmp_path / "out")) == 3
+
+
 def test_an_unfinished_field_opens_nothing(viewer, qtbot, dock):
     dock.table.cellActivated.emit(0, 0)
     assert len(viewer.layers) == 0
@@ -252,11 +263,15 @@ def test_an_unfinished_field_opens_nothing(viewer, qtbot, dock):
 
 def test_trouble_with_the_folder_is_one_sentence(qtbot, dock, plate_folder, tmp_path, seen):
     (tmp_path / "file").write_text("x")
-    stain(qtbot, dock, tmp_path / "file" / "out")
-    assert "is a file" in seen[-1]
+    dock.output.path.setText(str(tmp_path / "file" / "out"))
+    dock.output.button.click()
+    qtbot.waitUntil(lambda: bool(seen), timeout=WAIT)
+    assert "is a file" in seen[0]
+    assert states(dock) == [State.WAITING] * 3
     before = files_of(plate_folder)
     stain(qtbot, dock, plate_folder)
     assert "plate's own folder" in seen[-1]
+    assert len(seen) == 2
     assert "\n" not in "".join(seen)
     assert files_of(plate_folder) == before
     assert states(dock) == [State.LEFT] * 3

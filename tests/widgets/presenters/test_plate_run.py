@@ -52,6 +52,8 @@ def test_a_row_follows_its_field():
     assert run.rows[1].cells[2] == "reading"
     take(run, planned(9), TileDone(3, 9, None))
     assert run.rows[1].cells[2] == "staining 3 of 9 tiles"
+    take(run, TileDone(0, 1, None))
+    assert run.rows[1].cells[2] == "staining 0 of 1 tile"
     take(run, Stage("segmentation"))
     assert run.rows[1].cells[2] == "outlining nuclei …"
     take(run, written(1, nuclei=31, messages=("Simulated.", "Resampled.")))

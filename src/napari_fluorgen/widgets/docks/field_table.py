@@ -1,10 +1,11 @@
 """The table of a plate's fields: a row each."""
 
+# ruff: noqa: N802 - these methods override Qt's
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
@@ -34,8 +35,12 @@ class FieldTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)  # Tab goes on to the buttons
-        self.setMinimumHeight(120)
+        self.setMinimumHeight(90)
         self.setAccessibleName("Fields of the plate")
+
+    def sizeHint(self) -> QSize:
+        """Ask for little: a dock that scrolls gives no less than this, and more where it can."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
 
     def show_rows(self, rows: Sequence[FieldRow]) -> None:
         """Show these rows in place of all."""

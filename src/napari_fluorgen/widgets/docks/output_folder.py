@@ -77,8 +77,9 @@ class OutputFolder(QWidget):
             return
 
         def call() -> list[str]:
-            from napari_fluorgen.workflow.batch import names_with_results
+            from napari_fluorgen.workflow.batch import check_output_folder, names_with_results
 
+            check_output_folder(folder)
             return names_with_results(found, folder)
 
         def value(names: list[str]) -> None:

@@ -1,5 +1,6 @@
 """*Stain plate*: all fields of a plate in a table, stained one after the other."""
 
+# ruff: noqa: N802 - these methods override Qt's
 from __future__ import annotations
 
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QProgressBar
 
 from napari_fluorgen.widgets.docks import common
@@ -54,6 +56,7 @@ class PlateDock(common.Dock):
         self.problems = common.amber()
         self.table = FieldTable()
         self.remarks = common.text()
+        self.remarks.setMinimumHeight(1)  # else Qt keeps the lines that a narrow dock would need
         self.line = common.text()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -63,11 +66,22 @@ class PlateDock(common.Dock):
         self.progress = common.beside((self.bar, 1), (self.cancel, 0))
         self.progress.hide()
         self.done = common.text()
-        for widget in (self.title, self.output, self.problems):
+        # News stand above the table: a dock below the image is seldom high enough for all rows.
+        for widget in (
+            self.title,
+            self.output,
+            self.line,
+            self.progress,
+            self.done,
+            self.problems,
+            self.remarks,
+        ):
             self.body.addWidget(widget)
         self.body.addWidget(self.table, 1)
-        for widget in (self.remarks, self.line, self.progress, self.done):
-            self.body.addWidget(widget)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height of some rows below the image."""
+        return QSize(super().sizeHint().width(), 300)
 
     @property
     def running(self) -> bool:

@@ -193,7 +193,8 @@ class PlateRun:
 
     def _show_tiles(self, done: int, total: int) -> int:
         self._tiles = (done, total)
-        return self._set(doing=f"staining {done} of {total} tiles")
+        tiles = "1 tile" if total == 1 else f"{total} tiles"
+        return self._set(doing=f"staining {done} of {tiles}")
 
     def _end(self, state: State, remarks: tuple[str, ...], **found: Any) -> int:
         self._tiles_before += self._tiles[0]
