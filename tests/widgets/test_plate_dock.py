@@ -186,7 +186,8 @@ def test_replace_stains_all_again_and_shows_the_new_result(
     stain(qtbot, dock, out)
     dock.table.cellActivated.emit(0, 0)
     qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
-    before = find_runs(viewer.layers)[0].provenance["started"]
+    assert find_runs(viewer.layers)[0].provenance["request"]["tile_px"] is None
+    dock.show_settings(StainRequest.build(model=MODEL, device="cpu", tile_px=64))
     dock.output.button.click()
     qtbot.waitUntil(lambda: dock.output.answers.isVisibleTo(dock), timeout=WAIT)
     dock.output.replace.click()
@@ -194,7 +195,7 @@ def test_replace_stains_all_again_and_shows_the_new_result(
     assert states(dock) == [State.DONE] * 3
     dock.table.cellActivated.emit(0, 0)
     qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
-    assert find_runs(viewer.layers)[0].provenance["started"] != before
+    assert find_runs(viewer.layers)[0].provenance["request"]["tile_px"] == 64
 
 
 def test_cancel_keeps_finished_fields(qtbot, dock, tmp_path):
@@ -323,9 +324,12 @@ def test_the_table_opens_below_and_follows_the_settings(
     assert "128 px" in table.title.text()
     stain_dock.controls.tile.setValue(64)
     assert "64 px" in table.title.text()
-    viewer.layers.selection.active = viewer.add_image(make_planes(9, (40, 40)), name="other")
+    other = tmp_path / "other"
+    other.mkdir()
+    write_site(other, "B03", 1, 4)
+    viewer.layers.selection.active = add_field(viewer, other)
     stain_dock.controls.tile.setValue(96)
-    assert "64 px" in table.title.text(), "settings for another stack are not the plate's"
+    assert "64 px" in table.title.text(), "settings for another plate are not this plate's"
     viewer.layers.selection.active = field
     stain_dock.plate.click()
     assert stain_dock.plate.dock is table
