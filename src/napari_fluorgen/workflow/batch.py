@@ -200,12 +200,23 @@ def _check_found(found: FoundFields) -> None:
         )
 
 
-def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
+def names_with_results(found: FoundFields, folder: Path) -> list[str]:
+    """Names of the fields of which `folder` holds results.
+
+    Raises
+    ------
+    InputError
+        The folder's ``run.json`` is damaged.
+    """
     from napari_fluorgen.io import results
 
-    # Read in any case: with a damaged record no field could be finished.
     existing = set(results.list_fields(folder))
-    clash = [s.identity.name for s in found.fields if s.identity.name in existing]
+    return [s.identity.name for s in found.fields if s.identity.name in existing]
+
+
+def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
+    # Read in any case: with a damaged record no field could be finished.
+    clash = names_with_results(found, folder)
     if clash and not allowed:
         raise OutputError(
             f"{folder} already holds results of {len(clash)} of these fields (the first is "

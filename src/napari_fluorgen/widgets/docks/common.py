@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QFrame,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QScrollArea,
@@ -191,6 +192,16 @@ def form() -> QFormLayout:
     layout.setSpacing(6)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
     return layout
+
+
+def beside(*widgets: tuple[QWidget, int]) -> QWidget:
+    """Put widgets in a row, each with its share of the room that is left."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget, share in widgets:
+        layout.addWidget(widget, share)
+    return row
 
 
 class Advanced(QWidget):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -59,7 +60,10 @@ class ResultList(QListWidget):
             self._show(result_key(opened.path, name), opened.layers)
 
     def _pick(self, item: QListWidgetItem) -> None:
-        folder, name = item.data(Qt.ItemDataRole.UserRole)
+        self.open_result(*item.data(Qt.ItemDataRole.UserRole))
+
+    def open_result(self, folder: Path, name: str) -> None:
+        """Show a result of a folder, also of one that is not listed."""
         key = result_key(folder, name)
         if self._is_open(key):
             self._show(key, ())

@@ -14,6 +14,7 @@ from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.installed import installed
 from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.model_card import show_card
+from napari_fluorgen.widgets.docks.plate_button import PlateButton
 from napari_fluorgen.widgets.docks.preview import Preview, discover
 from napari_fluorgen.widgets.docks.progress import RunProgress
 from napari_fluorgen.widgets.docks.run_layers import show_run
@@ -75,6 +76,7 @@ class StainDock(common.Dock):
         self.replace = QCheckBox("Replace the earlier result of this stack")
         self.replace.setToolTip("Off: the new result is added beside the earlier one")
         self.button = common.main_button("Stain", "Predict nuclei, lipids and cytoplasm")
+        self.plate = PlateButton(self.viewer, self.layer, self._task)
         self.progress = RunProgress()
         self.done = common.text()
         self.notes = common.amber()
@@ -85,6 +87,7 @@ class StainDock(common.Dock):
             self.estimate,
             self.replace,
             self.button,
+            self.plate,
             self.progress,
             self.done,
             self.notes,
@@ -98,6 +101,7 @@ class StainDock(common.Dock):
         installed.changed.connect(self._discover)
         self.controls.layers.currentIndexChanged.connect(self._layer_changed)
         self.controls.changed.connect(self._changed.start)
+        self.controls.changed.connect(self.plate.pass_on)
         self.controls.card.clicked.connect(lambda: show_card(self, self.controls.model))
         self.controls.copy.clicked.connect(self._copy_call)
         self.button.clicked.connect(self.start)
@@ -172,6 +176,7 @@ class StainDock(common.Dock):
         self.button.setEnabled(layer is not None and model is not None)
         self.controls.card.setEnabled(model is not None)
         self.controls.copy.setEnabled(layer is not None and model is not None)
+        self.plate.follow(ready=model is not None)
 
     def _runs_of(self, layer_id: str) -> list[Any]:
         return [run for run in find_runs(self.viewer.layers) if run.source_id == layer_id]
