@@ -3,14 +3,15 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
 
 Everything is done as a user does it: the sample is opened in *Load stacks*, stained with a click,
-judged, measured, and learned from. Takes as long as one staining of the sample and the training
-of `--steps` steps a stain, plus some seconds.
+judged, measured, stained as a whole plate, and learned from. Takes as long as two stainings of the
+sample and the training of `--steps` steps a stain, plus some seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -50,6 +51,7 @@ def main() -> int:
         try:
             if not options.only_train:
                 take_all(viewer, docks, widgets, options)
+                take_plate(viewer, widgets[NAMES[1]], options)
             if not options.no_train:
                 # The trained model is not installed among the user's own.
                 os.environ["FLUORGEN_MODEL_DIR"] = str(Path(folder) / "models")
@@ -137,6 +139,24 @@ def take_confidence(
     settle(1.0)
     confidence.verticalScrollBar().setValue(confidence.verticalScrollBar().maximum())
     take(viewer, options.output / "confidence.png")
+
+
+def take_plate(viewer: napari.Viewer, stain: Any, options: Any) -> None:
+    """Stain all fields of the plate into a folder and show the result of the last."""
+    folder = Path("stained plate")
+    stain.plate.click()
+    table = stain.plate.dock
+    wait(lambda: table.plate.rows, "the fields of the plate")
+    table.output.path.setText(str(folder))
+    table.output.button.click()
+    wait(lambda: table.done.text(), "the stained plate")
+    shown = len(viewer.layers)
+    table.table.cellActivated.emit(len(table.plate.rows) - 1, 0)
+    wait(lambda: len(viewer.layers) > shown, "the result")
+    viewer.fit_to_view()
+    take(viewer, options.output / "stain-plate.png")
+    table.parentWidget().destroyOnClose()
+    shutil.rmtree(folder)
 
 
 def take_training(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def test_applications(no_cellprofiler, tmp_path, monkeypatch, platform, paths, v
     if platform == "darwin":
         properties = {"CFBundleShortVersionString": version}
         (made[-1].parents[1] / "Info.plist").write_bytes(plistlib.dumps(properties))
+    # On Windows it asks the system, which this one cannot answer.
+    monkeypatch.setattr(shutil, "which", lambda name, **_: name if Path(name).is_file() else None)
     monkeypatch.setattr(places.sys, "platform", platform)
     monkeypatch.setattr(places.Path, "home", lambda: tmp_path)
     monkeypatch.setenv("ProgramFiles", str(tmp_path))

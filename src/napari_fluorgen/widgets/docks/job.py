@@ -11,7 +11,7 @@ from napari.utils.notifications import ErrorNotification, notification_manager, 
 from qtpy.QtCore import QObject
 
 from napari_fluorgen.errors import FluorgenError
-from napari_fluorgen.widgets.steps import Outcome, Steps, StopCheck, guarded
+from napari_fluorgen.widgets.steps import Outcome, Steps, StopCheck, guarded, once
 
 
 class Job(QObject):
@@ -117,6 +117,44 @@ class Job(QObject):
         if self._on_finished is not None:
             self._on_finished(self.cancelled)
         self.deleteLater()
+
+
+class Reader:
+    """Reads for a dock in the background; the answer to an older wish is dropped.
+
+    Parameters
+    ----------
+    dock : QObject
+        Owner of the jobs.
+    say : callable
+        Shows what is being read; called with an empty text at the end.
+    """
+
+    def __init__(self, dock: QObject, say: Callable[[str], None]) -> None:
+        self._dock, self._say = dock, say
+        self._wish = 0
+
+    def __call__(self, call: Callable[[], Any], show: Callable[[Any], None], message: str) -> None:
+        """Show what `call` returns, unless something else was asked for since."""
+        self._wish += 1
+        wish = self._wish
+        self._say(message)
+
+        def if_still_wanted(act: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda found: act(found) if wish == self._wish else None
+
+        Job(
+            self._dock,
+            lambda _stop: once(call),
+            on_value=if_still_wanted(show),
+            on_error=if_still_wanted(report),
+            on_finished=if_still_wanted(lambda _cancelled: self._say("")),
+        )
+
+    def forget(self) -> None:
+        """Drop the answer to what is being read."""
+        self._wish += 1
+        self._say("")
 
 
 def report(error: Exception) -> None:

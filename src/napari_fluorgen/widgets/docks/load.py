@@ -3,7 +3,7 @@
 # ruff: noqa: N802 - these methods override Qt's
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.widgets.docks import common
-from napari_fluorgen.widgets.docks.job import Job, report
+from napari_fluorgen.widgets.docks.job import Reader, report
 from napari_fluorgen.widgets.docks.result_list import ResultList
 from napari_fluorgen.widgets.docks.run_layers import hide_run, reveal_run
 from napari_fluorgen.widgets.docks.well_grid import WellGridView
@@ -55,7 +55,6 @@ from napari_fluorgen.widgets.presenters.results import (
     layers_of_field,
     stack_of_layer,
 )
-from napari_fluorgen.widgets.steps import once
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -75,7 +74,7 @@ class LoadDock(common.Dock):
         super().__init__()
         self.viewer = napari_viewer
         self.plate: Plate | None = None
-        self._wish = 0  # counts what the user asked for; an older answer is dropped
+        self._read = Reader(self, lambda message: common.say(self.status, message))
         self._field_layers: list[Any] = []
         self._build()
         self.setAcceptDrops(True)
@@ -180,8 +179,7 @@ class LoadDock(common.Dock):
         """Show one field of the plate: its layers where it is open, else read in the background."""
         folder = str(entry.planes[0].parent)
         if layers := layers_of_field(self.viewer.layers, entry.identity, folder):
-            self._wish += 1  # a field that is still being read must not take its place
-            common.say(self.status, "")
+            self._read.forget()  # a field that is still being read must not take its place
             self._show_again(entry, layers)
             return
 
@@ -191,25 +189,6 @@ class LoadDock(common.Dock):
 
         name = short_name(entry.identity)
         self._read(read, lambda answer: self._show_stack(*answer), f"Reading {name} …")
-
-    def _read(self, call: Callable[[], Any], show: Callable[[Any], None], message: str) -> None:
-        self._wish += 1
-        wish = self._wish
-        common.say(self.status, message)
-
-        def value(answer: Any) -> None:
-            if wish == self._wish:
-                show(answer)
-
-        def error(problem: Exception) -> None:
-            if wish == self._wish:
-                report(problem)
-
-        def finished(_cancelled: bool) -> None:
-            if wish == self._wish:
-                common.say(self.status, "")
-
-        Job(self, lambda _stop: once(call), on_value=value, on_error=error, on_finished=finished)
 
     # what is shown
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,11 @@ from qtpy.QtWidgets import QProgressBar
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.field_results import FieldResults
 from napari_fluorgen.widgets.docks.field_table import FieldTable
-from napari_fluorgen.widgets.docks.job import Job
+from napari_fluorgen.widgets.docks.job import Job, Reader
 from napari_fluorgen.widgets.docks.output_folder import OutputFolder
 from napari_fluorgen.widgets.presenters import plate_run as words
 from napari_fluorgen.widgets.presenters.plate import problem_text
-from napari_fluorgen.widgets.steps import Steps, StopCheck, once
+from napari_fluorgen.widgets.steps import Steps, StopCheck
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -42,7 +41,7 @@ class PlateDock(common.Dock):
         self._request: Any = None
         self._target = Path()  # where the results of the shown rows lie
         self._enough = threading.Event()  # set when the user stops: finished fields count
-        self._wish = 0  # counts what was asked for; an older answer is dropped
+        self._read = Reader(self, lambda message: common.say(self.line, message))
         self._build()
         self.results = FieldResults(napari_viewer, self._read)
         self.output.chosen.connect(lambda folder, settings: self.start(folder, **settings))
@@ -140,7 +139,7 @@ class PlateDock(common.Dock):
         found, request = self._found, self._request
         self._enough = enough = threading.Event()
         self._target = folder
-        self._wish += 1
+        self._read.forget()
         self.results.expect_new()
 
         def work(should_stop: StopCheck) -> Steps:
@@ -213,18 +212,3 @@ class PlateDock(common.Dock):
         if row.has_result:
             rewritten = row.state is words.State.DONE
             self.results.show(self._target, row.identity.name, rewritten=rewritten)
-
-    def _read(self, call: Callable[[], Any], show: Callable[[Any], None], message: str) -> None:
-        self._wish += 1
-        wish = self._wish
-        common.say(self.line, message)
-
-        def value(answer: Any) -> None:
-            if wish == self._wish:
-                show(answer)
-
-        def finished(_cancelled: bool) -> None:
-            if wish == self._wish:
-                common.say(self.line, "")
-
-        Job(self, lambda _stop: once(call), on_value=value, on_finished=finished)
