@@ -153,24 +153,22 @@ def test_only_layers_of_a_plate_have_one():
 
 
 @pytest.mark.parametrize(
-    ("given", "shown", "recorded", "used"),
+    ("given", "corrected", "used"),
     [
-        (None, (0.3, 0.3), (0.3, 0.3), None),
-        (None, (0.65, 0.65), (0.3, 0.3), 0.65),
-        (None, (0.65, 0.65), None, 0.65),
-        (None, None, None, None),
-        (None, (0.3, 0.35), (0.3, 0.35), None),
-        (0.2, (0.2, 0.2), (0.3, 0.3), 0.2),
+        (None, None, None),
+        (None, (0.4, 0.4), 0.4),
+        (0.5, (0.4, 0.4), 0.5),
+        (None, (0.4, 0.4001), 0.4),
     ],
 )
-def test_a_corrected_pixel_size_counts_for_the_plate(given, shown, recorded, used):
+def test_a_corrected_pixel_size_counts_for_the_plate(given, corrected, used):
     request = StainRequest.build(pixel_size_um=given)
-    assert words.plate_request(request, shown, recorded).pixel_size_um == used
+    assert words.plate_request(request, corrected).pixel_size_um == used
 
 
 def test_axes_of_two_corrected_sizes_are_refused():
     with pytest.raises(InputError, match=r"0\.400 × 0\.200"):
-        words.plate_request(StainRequest.build(), (0.4, 0.2), (0.3, 0.3))
+        words.plate_request(StainRequest.build(), (0.4, 0.2))
 
 
 def test_settings_are_told():

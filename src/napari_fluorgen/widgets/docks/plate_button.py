@@ -15,6 +15,7 @@ from napari_fluorgen.widgets.docks.job import report
 from napari_fluorgen.widgets.docks.plate import PlateDock
 from napari_fluorgen.widgets.presenters.layers import record_of
 from napari_fluorgen.widgets.presenters.plate_run import plate_folder, plate_request
+from napari_fluorgen.widgets.presenters.results import corrections
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -97,5 +98,5 @@ class PlateButton(QPushButton):
         return plate_folder(self._record())
 
     def _request(self) -> Any:
-        stack, request = self._task(self._layer())
-        return plate_request(request, stack.pixel_size_um, self._record().get("pixel_size_um"))
+        layer = self._layer()
+        return plate_request(self._task(layer)[1], corrections(layer).get("pixel_size_um"))

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,38 +208,29 @@ def plate_folder(record: dict[str, Any]) -> Path | None:
     return Path(record["source"]) if on_plate and record.get("source") else None
 
 
-def plate_request(
-    request: Any,
-    shown_um: tuple[float, float] | None,
-    recorded_um: tuple[float, float] | None,
-) -> Any:
+def plate_request(request: Any, corrected_um: tuple[float, float] | None) -> Any:
     """Take over for all fields a pixel size that the user corrected on the layer of one.
 
     Parameters
     ----------
     request : StainRequest
         Settings of the dock.
-    shown_um, recorded_um : tuple of float (y, x) or None
-        Micrometres a pixel of the layer, and as its files say.
+    corrected_um : tuple of float (y, x) or None
+        Micrometres a pixel of the layer, where they are not as its files say.
 
     Raises
     ------
     InputError
         The corrected pixels are not square.
     """
-    if request.pixel_size_um is not None or shown_um is None or _same(shown_um, recorded_um):
+    if request.pixel_size_um is not None or corrected_um is None:
         return request
-    if not _same(shown_um, shown_um[::-1]):
+    if not math.isclose(*corrected_um, rel_tol=1e-3):
         raise InputError(
-            f"The layer's pixels were changed to {pixel_text(shown_um)} but a plate is stained "
+            f"The layer's pixels were changed to {pixel_text(corrected_um)} but a plate is stained "
             "with one size for both axes: enter it under Advanced > Pixel size."
         )
-    return request.model_copy(update={"pixel_size_um": shown_um[0]})
-
-
-def _same(one: tuple[float, float], other: tuple[float, float] | None) -> bool:
-    # Files write pixel sizes with three or four digits.
-    return other is not None and all(map(partial(math.isclose, rel_tol=1e-3), one, other))
+    return request.model_copy(update={"pixel_size_um": corrected_um[0]})
 
 
 def settings_text(request: Any) -> str:
