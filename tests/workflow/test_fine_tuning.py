@@ -218,6 +218,18 @@ def test_a_stopped_run_is_resumed_by_the_same_command(request_, five, tmp_path):
         fine_tune(request_(resume=True, **common | {"work": tmp_path / "other"}), pairs=five)
 
 
+def test_resuming_replaces_no_model_of_others(request_, five, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "models"))
+    fine_tune(request_(output=None, install=True), pairs=five)
+    common = {"steps": 20, "stains": ("lipids",), "work": tmp_path / "work"}
+    steps = []
+    fine_tune(
+        request_(**common), pairs=five, progress=steps.append, should_stop=lambda: len(steps) > 10
+    )
+    with pytest.raises(OutputError, match="exists already"):
+        fine_tune(request_(resume=True, install=True, **common), pairs=five)
+
+
 def test_another_registration_does_not_go_on(request_, five, tmp_path):
     common = {"stains": ("lipids",), "work": tmp_path / "work", "overwrite": True}
     fine_tune(request_(**common), pairs=five)

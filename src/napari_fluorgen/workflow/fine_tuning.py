@@ -205,21 +205,22 @@ def _read_stacks(
 
 
 def _packed_when_stopped(request: FineTuneRequest, name: str) -> bool:
-    """Whether what lies where the new model goes is that of the run that is resumed."""
+    """Whether all that lies where the new model goes is of the run that is resumed."""
     from napari_fluorgen.models import load_model
 
-    own = request.to_record()
+    asked = request.to_record()
+    own: list[bool] = []
     for place in (request.output, name if request.install else None):
-        try:
-            held = {} if place is None else load_model(place).spec.training
-        except FluorgenError:
+        if place is None:
             continue
-        asked = held.get("request", {})
-        if held.get("stopped") and all(
-            asked.get(key) == own[key] for key in ("init", "pairs", "work")
-        ):
-            return True
-    return False
+        try:
+            record = load_model(place).spec.training
+        except FluorgenError:  # nothing there, or no model: looked at by _check_target
+            continue
+        before = record.get("request", {})
+        same = all(before.get(key) == asked[key] for key in ("init", "pairs", "work"))
+        own.append(bool(record.get("stopped")) and same)
+    return bool(own) and all(own)
 
 
 def _check_target(request: FineTuneRequest, start: Model, name: str, notes: list[str]) -> None:
