@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
+from types import ModuleType
 
 import pytest
 
 from napari_fluorgen.errors import Cancelled, InputError
-from napari_fluorgen.widgets.train.work import bounded_threads, told_steps
+from napari_fluorgen.widgets.train.work import bounded_threads, leave_out_triton, told_steps
 
 
 def never():
@@ -69,6 +72,17 @@ def test_steps_that_are_left_end_the_call_too():
     next(steps)
     steps.close()
     assert ended.wait(10)
+
+
+def test_triton_is_left_out_unless_somebody_has_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    leave_out_triton()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("triton")
+    held = ModuleType("triton")
+    monkeypatch.setitem(sys.modules, "triton", held)
+    leave_out_triton()
+    assert importlib.import_module("triton") is held
 
 
 def test_threads_are_bounded_and_given_back():

@@ -7,6 +7,7 @@ another library. So it runs in a thread of its own, and the worker hands on what
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -62,6 +63,7 @@ def train_steps(
     def call(tell: Tell) -> Any:
         from napari_fluorgen.workflow.fine_tuning import fine_tune
 
+        leave_out_triton()
         with bounded_threads():
             return fine_tune(
                 request,
@@ -144,6 +146,15 @@ def told_steps(
     if trouble:
         raise trouble[0]
     return answer[0]
+
+
+def leave_out_triton() -> None:
+    """Keep Lightning from importing triton, which comes with PyTorch for CUDA.
+
+    Its LLVM and that of Mesa's OpenGL crash a process that loads both. Only `torch.compile` needs
+    it, which nothing here uses; where somebody else has imported it already, it stays.
+    """
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # as Python documents it
 
 
 @contextlib.contextmanager
