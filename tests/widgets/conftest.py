@@ -194,3 +194,14 @@ def add_result(viewer, result, stack, run="run"):
 
 def ready(qtbot, dock):
     qtbot.waitUntil(lambda: dock.review.nuclei is not None, timeout=WAIT)
+
+
+@pytest.fixture
+def stain_dock(viewer, qtbot, models):
+    """*Virtual stain* in the `viewer` of a module, once it knows its devices."""
+    from napari_fluorgen.widgets.docks.stain import StainDock
+
+    dock = StainDock(viewer)
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=60_000)
+    return dock

@@ -14,7 +14,6 @@ from napari_fluorgen.io import results
 from napari_fluorgen.io.read import FieldSource, FoundFields
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.plate import PlateDock
-from napari_fluorgen.widgets.docks.stain import StainDock
 from napari_fluorgen.widgets.opening import open_path
 from napari_fluorgen.widgets.presenters.layers import stack_layers
 from napari_fluorgen.widgets.presenters.plate_run import State
@@ -293,14 +292,6 @@ def test_a_plate_that_is_gone_is_said(qtbot, dock, tmp_path):
 
 
 # the way there from Virtual stain
-
-
-@pytest.fixture
-def stain_dock(viewer, qtbot, models):
-    dock = StainDock(viewer)
-    qtbot.addWidget(dock)
-    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
-    return dock
 
 
 def test_the_button_stands_for_layers_of_a_plate(viewer, stain_dock, plate_folder, tmp_path):

@@ -28,11 +28,8 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def dock(viewer, qtbot, models):
-    dock = StainDock(viewer)
-    qtbot.addWidget(dock)
-    qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
-    return dock
+def dock(stain_dock):
+    return stain_dock
 
 
 def add_stack(viewer, stack):

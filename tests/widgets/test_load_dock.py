@@ -1,0 +1,229 @@
+"""The dock *Load stacks* in a real viewer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QApplication
+
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.load import LoadDock
+from napari_fluorgen.widgets.docks.run_layers import show_run
+from napari_fluorgen.widgets.presenters.layers import (
+    STAINING,
+    record_of,
+    result_layers,
+)
+from napari_fluorgen.widgets.presenters.results import find_runs
+from napari_fluorgen.widgets.presenters.spatial import Spatial
+from napari_fluorgen.widgets.presenters.staining import RunTicket
+
+from .conftest import make_planes, write_site
+
+WAIT = 60_000
+SCROLL_BAR = 24
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+def add_result(viewer, result, source, run="run"):
+    specs = result_layers(
+        result, Spatial.of_layer(source).plane(), run=run, source_id=str(source.unique_id)
+    )
+    return [common.add_layer(viewer, spec) for spec in specs]
+
+
+@pytest.fixture
+def loaded(viewer, qtbot, plate_folder):
+    """The dock after a click on a well."""
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("B03")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    return dock
+
+
+def test_load_a_plate_and_click_a_well(viewer, qtbot, plate_folder):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    assert "3 fields in 2 wells" in dock.title.text()
+    assert "D04" in dock.problems.text()
+    dock.grid.picked.emit("B03")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    brightfield, *truth = viewer.layers
+    assert brightfield.data.shape == (7, 96, 128)
+    assert not any(layer.visible for layer in truth)
+    assert "well B03 · site 1 · 7 planes" in dock.line.text()
+    assert [dock.sites.item(i).text() for i in range(dock.sites.count())] == ["1", "2"]
+    dock.sites.itemClicked.emit(dock.sites.item(1))
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert len(viewer.layers) == 4, "the field before is closed"
+    assert viewer.layers.selection.active.name.endswith("brightfield")
+
+
+def test_wells_without_complete_fields_say_so(viewer, qtbot, plate_folder):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("D04")
+    assert "no complete field" in dock.line.text()
+    assert len(viewer.layers) == 0
+
+
+def test_every_time_point_can_be_loaded(viewer, qtbot, tmp_path):
+    write_site(tmp_path, "B03", 1, seed=1, planes=5)
+    write_site(tmp_path, "B03", 1, seed=2, time=2)
+    write_site(tmp_path, "B03", 2, seed=3)
+    write_site(tmp_path, "B03", 2, seed=4, time=2)
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(tmp_path)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("B03")
+    items = [dock.sites.item(row) for row in range(dock.sites.count())]
+    assert [item.text() for item in items] == ["1 · t2", "2 · t1", "2 · t2"]
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    np.testing.assert_array_equal(viewer.layers[0].data, make_planes(2))
+    dock.sites.itemClicked.emit(items[2])
+    qtbot.waitUntil(lambda: "site 2 · time point 2" in dock.line.text(), timeout=WAIT)
+    np.testing.assert_array_equal(viewer.layers[0].data, make_planes(4))
+
+
+def test_bad_files_become_one_sentence(viewer, qtbot, tmp_path):
+    from napari.utils.notifications import notification_manager
+
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    (tmp_path / "text.tif").write_text("no image")
+    seen = []
+    notification_manager.notification_ready.connect(lambda n: seen.append(str(n.message)))
+    dock.open(tmp_path / "text.tif")
+    qtbot.waitUntil(lambda: bool(seen), timeout=WAIT)
+    assert "text.tif" in seen[0]
+    assert "\n" not in seen[0]
+    qtbot.waitUntil(lambda: not dock.status.text(), timeout=WAIT)
+
+
+def test_a_late_answer_to_an_older_wish_is_dropped(viewer, qtbot, tmp_path, plate_folder):
+    file = tmp_path / "stack.tif"
+    tifffile.imwrite(file, np.zeros((7, 32, 32), np.uint16))
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(file)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: not dock.status.text(), timeout=WAIT)
+    assert len(viewer.layers) == 0
+
+
+def test_stained_wells_are_marked(viewer, qtbot, loaded, result):
+    from napari_fluorgen.widgets.presenters.plate import WellState
+
+    dock, source = loaded, viewer.layers[0]
+    from dataclasses import replace
+
+    identity = replace(result.identity, plate=dock.plate.name, well="B03")
+    add_result(viewer, replace(result, identity=identity), source)
+    mine = viewer.add_image(np.zeros((8, 8)), name="mine")
+    assert dock.grid._grid.named("B03").state is WellState.STAINED
+    # a stained field is kept, hidden, when the next one is opened
+    dock.load_field(dock.plate.entries("B03")[1])
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert source in viewer.layers
+    assert not source.visible
+    assert not find_runs(viewer.layers)[0].layers["lipids"].visible
+    assert mine.visible, "what is not ours stays as it is"
+
+
+def test_a_field_in_work_is_not_closed(viewer, qtbot, loaded):
+    dock, source = loaded, viewer.layers[0]
+    record_of(source.metadata)[STAINING] = True
+    dock.load_field(dock.plate.entries("B03")[1])
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert source in viewer.layers
+    assert not source.visible
+
+
+def test_a_stained_field_is_shown_again_with_its_result(viewer, qtbot, loaded, result):
+    dock, source = loaded, viewer.layers[0]
+    said = dock.line.text()
+    ticket = RunTicket(str(source.unique_id))
+    show_run(viewer, source, ticket, result, replace=False)
+    loaded = len(viewer.layers)
+    lipids = find_runs(viewer.layers)[0].layers["lipids"]
+    dock.sites.itemClicked.emit(dock.sites.item(1))
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert not lipids.visible
+    dock.grid.picked.emit("B03")
+    assert len(viewer.layers) == loaded, "the unstained field is closed, nothing is read twice"
+    (brightfield,) = [x for x in viewer.layers if x.name.endswith("brightfield")]
+    assert brightfield.unique_id == source.unique_id == viewer.layers.selection.active.unique_id
+    shown = {record_of(x.metadata)["role"] for x in viewer.layers if x.visible}
+    assert shown == {"nuclei", "lipids", "cytoplasm", "nuclei labels"}
+    assert sorted(dock.line.text()) == sorted(said)
+
+
+def test_a_field_in_reading_does_not_cover_one_that_is_open(viewer, qtbot, plate_folder):
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    first, second = dock.plate.entries("B03")
+    dock.load_field(first)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
+    dock.load_field(second)
+    dock.load_field(first)
+    assert QThreadPool.globalInstance().waitForDone(WAIT)
+    QApplication.processEvents()  # the answer of the second
+    assert "site 1" in dock.line.text()
+    assert len(viewer.layers) == 4
+    assert viewer.layers[0].visible
+
+
+def test_of_many_results_one_is_shown_at_a_time(viewer, qtbot, result, tmp_path):
+    from dataclasses import replace
+
+    from napari_fluorgen.io.results import write_field
+    from napari_fluorgen.stack import FieldIdentity
+
+    for name in ("a", "b"):
+        write_field(replace(result, identity=FieldIdentity(name), channel_files={}), tmp_path)
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(tmp_path)
+    qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
+    assert "2 stained fields" in dock.line.text()
+    dock.fields.itemClicked.emit(dock.fields.item(1))
+    qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 2, timeout=WAIT)
+    second, first = (run.layers["lipids"] for run in find_runs(viewer.layers))
+    assert (first.visible, second.visible) == (False, True)
+    dock.fields.itemClicked.emit(dock.fields.item(0))
+    assert (first.visible, second.visible) == (True, False), "nothing is read twice"
+    assert len(find_runs(viewer.layers)) == 2
+
+
+def test_dropped_files_are_opened(viewer, qtbot, tmp_path):
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path in paths:
+        tifffile.imwrite(path, np.zeros((7, 32, 32), np.uint16))
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    dock.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, buttons, keys))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT)
+    assert "only a.tif" in dock.problems.text()
