@@ -110,7 +110,24 @@ def take_all(viewer: napari.Viewer, docks: Any, widgets: Any, options: Any) -> N
     wait(lambda: measure.done.text(), "the measurements")
     take(viewer, options.output / "measure.png")
 
+    take_comparison(viewer, docks, measure, options)
     take_confidence(viewer, docks, confidence, source, options)
+
+
+def take_comparison(viewer: napari.Viewer, docks: Any, measure: Any, options: Any) -> None:
+    """Compare with the true stains of the sample and look at the map of the nuclei."""
+    before = list(viewer.layers)
+    docks[NAMES[2]].hide()
+    part = measure.comparison
+    part.choice.toggle.setChecked(True)
+    part.button.click()
+    wait(part.found.text, "the comparison")
+    measure.ensureWidgetVisible(part.found)
+    take(viewer, options.output / "compare.png")
+    part.choice.toggle.setChecked(False)
+    for layer in [layer for layer in viewer.layers if layer not in before]:
+        viewer.layers.remove(layer)
+    docks[NAMES[2]].show()
 
 
 def take_confidence(

@@ -2,7 +2,8 @@
 
 STAND_IN chooses the way it fails: ``killed`` in the middle of the image sets from the second part
 on, while a file of that name lies beside this program's output folder's parent; ``forgets`` the
-nuclei; ``sleeps``; ``plugin`` is missing.
+nuclei; ``sleeps``; ``plugin`` is missing. ``subfolder`` writes into a folder,
+with a prefix to the table of the run, and saves pictures too; ``elsewhere`` writes to its input.
 """
 
 import csv
@@ -71,10 +72,19 @@ def main():
             stem = Path(row["Image_FileName_Hoechst"]).stem
             path = output / "cellprofiler_masks" / f"{stem}_{name}.tiff"
             tifffile.imwrite(path, labels.astype(np.uint16))
+    place, prefix = output, ""
+    if way == "elsewhere":
+        place = folder
+    elif way == "subfolder":
+        place, prefix = output / "results", "MyExpt_"
+        place.mkdir()
+        for number in range(first, last + 1):
+            (place / f"outlines_{number}.png").write_text(f"picture {number}")
+        (place / "all.png").write_text(f"from {first}")
     for name, rows in tables.items():
         empty = ["ImageNumber"] if name == "Image" else ["ImageNumber", "ObjectNumber"]
-        write(output / f"{name}.csv", rows, list(rows[0]) if rows else empty)
-    write(output / "Experiment.csv", [], ["Key", "Value"])
+        write(place / f"{name}.csv", rows, list(rows[0]) if rows else empty)
+    write(place / f"{prefix}Experiment.csv", [], ["Key", "Value"])
 
 
 main()

@@ -18,6 +18,10 @@ class OutputError(FluorgenError):
     """A result cannot be written: it exists, the folder is read-only, the disk is full."""
 
 
+class StorageError(OutputError):
+    """Nothing more can be written to a folder: its disk is full, or it may not be written."""
+
+
 class ModelError(FluorgenError):
     """A model is unknown, damaged or does not suit the request."""
 

@@ -73,17 +73,33 @@ def test_a_module_in_an_environment_finds_its_program(tmp_path):
         ("{folder}/loud", "loud ended without an answer (libfoo is missing)"),
         ("{folder}/old", "fluorgen 0.0.1 does not fit this module"),
         ("{folder}/number", "number ended without an answer"),
+        ("{folder}/other", "other answers otherwise than fluorgen's worker does: correct"),
     ],
 )
 def test_what_does_not_work_is_said_in_one_sentence(client, tmp_path, setting, words):
     program(tmp_path, "echo libfoo is missing >&2; exit 3", "loud")
     program(tmp_path, 'read x; echo \'{"id": 1, "ok": true, "version": "0.0.1"}\'', "old")
     program(tmp_path, "read x; echo 5", "number")
+    program(tmp_path, "read x; echo '{\"id\": 1}'; read x", "other")
     with pytest.raises(client.VirtualStainError) as error:
         client.worker_of(setting.format(folder=tmp_path))
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert client.WORKERS == {}
+
+
+@pytest.mark.parametrize("answer", ['{"id": 1}', '{"id": 1, "ok": false, "error": "Full."}'])
+def test_a_program_that_does_not_say_hello_is_ended(client, monkeypatch, tmp_path, answer):
+    started = []
+    popen = client.subprocess.Popen
+    monkeypatch.setattr(
+        client.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
+    )
+    other = program(tmp_path, f"read x; echo '{answer}'; read x", "other")
+    with pytest.raises(client.VirtualStainError):
+        client.worker_of(str(other))
+    assert started[0].returncode is not None
+    assert started[0].stdout.closed
 
 
 def test_one_worker_serves_all_requests_and_is_started_again_when_it_died(client, tmp_path):

@@ -147,10 +147,42 @@ def test_plate_with_missing_planes_is_listed_and_the_rest_done(
         path.unlink()
     ran = fluorgen("stain", plate.folder, "-o", tmp_path / "out", "--model", "tiny", "--json")
     assert ran.code == 0
+    assert ran.json["status"] == "partial"
+    assert len(ran.json["left_out"]) == 1
+    assert "D04" in ran.json["left_out"][0]
     assert [field["site"] for field in ran.json["fields"]] == [2]
     assert any("Z05" in problem or "plane" in problem for problem in ran.json["problems"])
     for problem in ran.json["problems"]:
         assert problem in ran.err
+
+
+@pytest.mark.parametrize("make", [empty, empty_folder, folder_without_stacks])
+def test_an_input_that_was_named_and_cannot_be_read_is_a_failure(
+    make, fluorgen, installed, stack_file, tmp_path
+) -> None:
+    bad = make(tmp_path)
+    command = ("stain", stack_file, bad, "-o", tmp_path / "out", "--model", "tiny", "--json")
+    ran = fluorgen(*command)
+    assert bad.name in said(ran)
+    assert ran.json["status"] == "failed"
+    assert bad.name in ran.json["error"]
+    assert [field["status"] for field in ran.json["fields"]] == ["done"]
+    assert (tmp_path / "out" / "field_nuclei.tif").exists()
+
+
+def test_a_damaged_file_in_a_folder_of_stacks_is_told(
+    fluorgen, installed, stack_file, tmp_path
+) -> None:
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    stack_file.rename(folder / "field.tif")
+    text(folder)
+    command = ("stain", folder, "-o", tmp_path / "out", "--model", "tiny")
+    ran = fluorgen(*command)
+    assert (ran.code, ran.out.count("1 more left out")) == (0, 1)
+    ran = fluorgen(*command, "--overwrite", "--json")
+    assert (ran.code, ran.json["status"]) == (0, "partial")
+    assert "notes.tif" in ran.json["left_out"][0]
 
 
 def test_plate_of_holes_only_is_an_error(fluorgen, installed, plate, tmp_path) -> None:
@@ -195,6 +227,21 @@ def test_files_of_others_are_kept(fluorgen, installed, stack_file, tmp_path) -> 
     assert (tmp_path / "out" / "field_lipids.tif").read_text() == "mine"
 
 
+def test_a_true_stain_beside_its_stack_is_never_replaced(
+    fluorgen, installed, stack_file, tmp_path
+) -> None:
+    true = tmp_path / "field_nuclei.tif"
+    tifffile.imwrite(true, PLANES[0])
+    before = true.read_bytes()
+    command = ("stain", stack_file, "-o", tmp_path, "--model", "tiny")
+    for more in ((), ("--overwrite",), ("--resume",)):
+        assert "field_nuclei.tif" in said(fluorgen(*command, *more))
+        assert true.read_bytes() == before
+    true.rename(tmp_path / "truth.tif")
+    assert fluorgen(*command, "--overwrite").code == 0
+    assert fluorgen(*command, "--overwrite").code == 0
+
+
 def test_output_below_a_file(fluorgen, installed, stack_file) -> None:
     said(fluorgen("stain", stack_file, "-o", stack_file / "out", "--model", "tiny"))
 
@@ -218,6 +265,23 @@ def test_no_disk_space(fluorgen, installed, stack_file, tmp_path, monkeypatch) -
     ran = fluorgen("stain", stack_file, "-o", tmp_path / "out", "--model", "tiny")
     assert "disk space" in said(ran)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_fills_up_leaves_a_summary_of_what_is_done(
+    fluorgen, installed, plate, tmp_path, monkeypatch
+) -> None:
+    free = iter([10**12, 1000])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        batch_module.shutil, "disk_usage", lambda path: usage._replace(free=next(free))
+    )
+    ran = fluorgen("stain", plate.folder, "-o", tmp_path / "out", "--model", "tiny", "--json")
+    assert "disk space" in said(ran)
+    assert "1 of 3 fields are done" in ran.err
+    assert ran.json["status"] == "failed"
+    assert f"Error: {ran.json['error']}" == said(ran)
+    assert [field["status"] for field in ran.json["fields"]] == ["done"]
+    assert all(Path(file).exists() for file in ran.json["fields"][0]["files"])
 
 
 @pytest.mark.parametrize(

@@ -42,3 +42,29 @@ def test_what_cannot_be_simulated_is_said_in_a_sentence(tmp_path, arguments, sen
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "", ".hidden", "a:b", "a" * 200])
+def test_a_name_that_no_file_can_have_is_said_of_the_plate(tmp_path, name):
+    done = _run("-o", tmp_path / "plate", "--fields", 1, "--size", 64, "--plate", name)
+    if name:
+        assert done.exit_code == 1
+        assert f"'{name}' cannot name a plate" in " ".join(done.stderr.split())
+        assert not list(tmp_path.iterdir())
+    else:  # as if it were not given
+        assert next((tmp_path / "plate").glob("*.tif")).name.startswith("Simulated_20x")
+
+
+def test_overwriting_a_simulated_plate_keeps_what_others_put_into_it(tmp_path):
+    folder = tmp_path / "plate"
+    command = ("-o", folder, "--fields", 1, "--size", 64)
+    assert _run(*command).exit_code == 0
+    assert _run(*command, "--seed", 7, "--overwrite").exit_code == 0
+    assert {path.name[:20] for path in folder.glob("*.tif")} == {"Simulated_20x_seed7_"}
+    (folder / "stained").mkdir()
+    for name in ("stained/run.json", "my_notes.txt"):
+        (folder / name).write_text("years of work")
+        kept = _run(*command, "--overwrite")
+        assert kept.exit_code == 1
+        assert name in kept.stderr
+        assert (folder / name).read_text() == "years of work"

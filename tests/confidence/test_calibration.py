@@ -87,6 +87,10 @@ def test_saved_and_read_back(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["calibration.npz"]
     with pytest.raises(OutputError, match="exists"):
         calibration.to_npz(path)
+    (tmp_path / "results").mkdir()
+    with pytest.raises(OutputError, match="results is a folder"):
+        calibration.to_npz(tmp_path / "results", overwrite=True)
+    assert (tmp_path / "results").is_dir()
 
 
 def test_largest_table_stays_under_a_megabyte(tmp_path):
@@ -184,6 +188,49 @@ def test_damaged_files_are_named(tmp_path):
 def test_damaged_tables_are_refused(scores):
     with pytest.raises(ModelError, match="calibration of nucleus"):
         Calibration.from_arrays({"nucleus": scores, "background": [0.1]})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"meta": "[1, 2]"},
+        {"meta": "3"},
+        {"object_n_fields": np.array([1, 2])},
+        {"object_n_fields": np.array(np.nan)},
+        {"object_scores": np.array(["a"])},
+        {"field_missed": np.array(["a"]), "field_histogram": np.array(["b"])},
+        {"interval_lipids_numbers": np.array(["a"] * 5)},
+    ],
+)
+def test_tables_of_another_kind_are_refused_in_one_sentence(tmp_path, changes):
+    arrays = {
+        "nucleus": np.array([0.1]),
+        "background": np.array([0.1]),
+        "object_scores": np.array([0.5]),
+        "object_correct": np.ones(1, bool),
+        "object_field": np.zeros(1, int),
+        "object_n_fields": np.array(1),
+        **changes,
+    }
+    with pytest.raises(ModelError, match="calibrate the model again") as caught:
+        Calibration.from_arrays(arrays)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["stream", "encrypted"])
+def test_archives_that_cannot_be_unpacked_are_named(tmp_path, damage):
+    path = tmp_path / "calibration.npz"
+    np.savez_compressed(path, nucleus=np.linspace(0, 1, 999), background=np.zeros(9))
+    content = bytearray(path.read_bytes())
+    if damage == "stream":  # the length of a name is at byte 26, the data follow the name
+        start = 30 + int.from_bytes(content[26:28], "little")
+        start += int.from_bytes(content[28:30], "little")
+        content[start : start + 60] = b"\xff" * 60
+    else:
+        content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"calibration\.npz is not a calibration"):
+        Calibration.from_npz(path)
 
 
 def test_from_arrays_is_lenient_about_the_record_alone():

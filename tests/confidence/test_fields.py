@@ -64,6 +64,7 @@ def test_too_few_fields_say_so():
     one = calibration([field(rng)])
     verdict = looks_like_calibration(field(rng, uncertain=0.9), one)
     assert verdict.holds
+    assert not verdict.can_tell
     assert verdict.p_value == 1
     assert "1 field, too few" in verdict.message
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_fluorgen.errors import OutputError
-from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.atomic import atomic_path, check_replaceable
 
 
 def names(folder):
@@ -109,3 +109,60 @@ def test_a_really_full_disk(tmp_path):
     with pytest.raises(OutputError, match="disk is full"):
         write_to_full_disk(tmp_path / "a")
     assert names(tmp_path) == []
+
+
+def write_folder(target, **options):
+    with atomic_path(target, **options) as temporary:
+        temporary.mkdir()
+        (temporary / "new").write_text("")
+
+
+@pytest.mark.parametrize("name", [".", "..", "{tmp}", "link"])
+def test_the_folder_one_works_in_is_refused_early(tmp_path, monkeypatch, name):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "link").symlink_to(work, target_is_directory=True)
+    monkeypatch.chdir(work)
+    target = Path(name.format(tmp=work))
+    for options in ({}, {"overwrite": True}, {"own": ("link",), "overwrite": True}):
+        with pytest.raises(OutputError, match=r"in which you work.* name a folder in it"):
+            check_replaceable(target, **options)
+        with pytest.raises(OutputError, match="in which you work"):
+            write_folder(target, **options)
+    assert names(tmp_path) == ["work"]
+
+
+def test_a_mount_point_is_refused_early(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path / "disk")
+    with pytest.raises(OutputError, match="where a disk is mounted"):
+        write_folder(tmp_path / "disk", own=())
+    write_folder(tmp_path / "disk" / "inside")
+
+
+@pytest.mark.parametrize("content", [(), ("old",)])
+def test_a_link_to_a_folder_stays_and_its_folder_is_replaced(tmp_path, content):
+    (tmp_path / "real").mkdir()
+    for name in content:
+        (tmp_path / "real" / name).write_text("")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "real", target_is_directory=True)
+    write_folder(link, overwrite=True, own=("old",))
+    assert link.is_symlink()
+    assert names(tmp_path / "real") == ["new"]
+    assert names(tmp_path) == ["link", "real"]
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+
+    def write_file():
+        with atomic_path(folder, overwrite=True) as temporary:
+            temporary.write_text("zip")
+
+    with pytest.raises(OutputError, match=r"results is a folder.* name a file in it"):
+        write_file()
+    assert names(folder) == ["thesis.txt"]
+    assert names(tmp_path) == ["results"]

@@ -320,3 +320,39 @@ def test_where_no_field_is_whole_the_missing_planes_are_the_reason(tmp_path):
     (folder / name_of("B02", 1, 4)).unlink()
     with pytest.raises(InputError, match="planes Z04 are missing"):
         read_stack(folder)
+
+
+def test_a_surplus_plane_does_not_cost_the_other_fields(tmp_path):
+    write_plate(tmp_path)
+    tifffile.imwrite(tmp_path / name_of("D04", 1, 8), image("D04", 1, 8, 4))
+    plate = read_plate(tmp_path)
+    assert [stack.shape[0] for stack in plate] == [7] * 4
+    assert plate.notes == ()
+    assert "F001L01: Z08 left out" in plate.read("D04", 1).notes[0]
+    assert plate.read("B02", 1).notes == ()
+
+
+def test_fields_that_each_lost_another_plane_are_all_skipped(tmp_path):
+    without = [name_of("B02", site, site) for site in (1, 2, 3)]
+    plate = read_plate(write_plate(tmp_path, ("B02",), (1, 2, 3), without=without))
+    assert [entry.missing for entry in plate.fields] == [(1,), (2,), (3,)]
+
+
+def test_of_two_actions_the_one_with_most_planes_is_the_series(tmp_path):
+    write_plate(tmp_path, wells=("B02",))
+    for site in (1, 2):
+        single = name_of("B02", site).replace("A04Z", "A03Z")
+        tifffile.imwrite(tmp_path / single, np.zeros(SHAPE, np.uint16))
+    for stack in read_plate(tmp_path):
+        np.testing.assert_array_equal(stack.data[0], image("B02", stack.identity.site, 1, 4))
+        assert stack.shape[0] == 7
+        assert "A03Z01C04.tif" in stack.notes[0]
+
+
+def test_the_same_plane_with_two_endings(tmp_path):
+    write_plate(tmp_path, wells=("B02",), sites=(1,))
+    again = (tmp_path / name_of("B02", 1, 3)).with_suffix(".tiff")
+    tifffile.imwrite(again, np.zeros(SHAPE, np.uint16))
+    stack = read_stack(tmp_path)
+    np.testing.assert_array_equal(stack.data[2], image("B02", 1, 3, 4))
+    assert again.name in stack.notes[0]

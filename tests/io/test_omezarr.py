@@ -162,3 +162,59 @@ def test_damaged_transformations_are_one_sentence(tmp_path, transformations):
     group.attrs["ome"] = metadata
     with pytest.raises(InputError, match=r"a\.zarr is no OME-Zarr image"):
         read_stack(path)
+
+
+def write_raw(path, images):
+    """The layout of bioformats2raw: numbered images and the OME-XML beside them."""
+    root = zarr.create_group(path, zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    root.create_group("OME")
+    for number in range(images):
+        write_image(path / str(number), STACK + number, version="0.4")
+    return path
+
+
+def test_bioformats2raw_with_one_image(tmp_path):
+    path = write_raw(tmp_path / "raw.zarr", 1)
+    stack = read_stack(path)
+    assert stack.identity.name == "raw"
+    assert stack.pixel_size_um == (0.3, 0.25)
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK)
+
+
+def test_bioformats2raw_with_several_images(tmp_path):
+    path = write_raw(tmp_path / "raw.zarr", 11)
+    found = find_fields(path)
+    assert [s.identity.name for s in found.fields] == [f"raw_{number}" for number in range(11)]
+    np.testing.assert_array_equal(np.asarray(found.fields[10].open().data), STACK + 10)
+    with pytest.raises(InputError, match="11 fields") as caught:
+        read_stack(path)
+    assert str(path / "0") in str(caught.value)
+    np.testing.assert_array_equal(np.asarray(read_stack(path / "1").data), STACK + 1)
+
+
+def test_bioformats2raw_without_its_images(tmp_path):
+    with pytest.raises(InputError, match="none of its images"):
+        read_stack(write_raw(tmp_path / "raw.zarr", 0))
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "metadata"])
+def test_a_damaged_well_costs_no_other(tmp_path, damage):
+    path = tmp_path / "plate.zarr"
+    plate = zarr.create_group(path, zarr_format=3)
+    wells = [{"path": "B/2"}, {"path": "B/3"}, {"path": "C/2"}]
+    plate.attrs["ome"] = {"version": "0.5", "plate": {"name": "P1", "wells": wells}}
+    for well in ("B/2", "B/3", "C/2"):
+        broken = well == "B/3"
+        if broken and damage == "missing":
+            continue
+        images = ["0"] if broken and damage == "metadata" else [{"path": "0"}]
+        plate.create_group(well).attrs["ome"] = {"well": {"images": images}}
+        write_image(path / well / "0")
+        if broken and damage == "text":
+            (path / well / "zarr.json").write_text("text")
+    found = find_fields(path)
+    assert [source.identity.well for source in found.fields] == ["B02", "C02"]
+    assert len(found.problems) == 1
+    assert "Well B03" in found.problems[0]
+    np.testing.assert_array_equal(np.asarray(found.fields[1].open().data), STACK)

@@ -2,6 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -29,6 +30,9 @@ def test_folder_of_stacks(tmp_path):
     assert [source.identity.name for source in found.fields] == ["b2", "b10"]
     assert len(found.problems) == 2
     assert any("broken.tif" in problem for problem in found.problems)
+    assert found.unreadable == ()
+    assert len(found.left_out) == 1
+    assert "broken.tif" in found.left_out[0]
     assert any("overview.tif" in problem for problem in found.problems)
     with pytest.raises(InputError, match="2 fields"):
         read_stack(tmp_path)
@@ -69,6 +73,18 @@ def test_subfolders_are_searched(tmp_path):
     assert found.problems == ()
 
 
+def test_results_below_the_input_are_no_input(tmp_path):
+    save(tmp_path / "day 1" / "a.tif")
+    save(tmp_path / "out" / "a_nuclei.tif")
+    save(tmp_path / "day 1" / "out" / "P_B02_T0001F001L01A04Z01C04.tif", STACK[0])
+    for folder in ("out", "day 1/out"):
+        (tmp_path / folder / "run.json").write_text('{"fields": {}}')
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["a"]
+    assert found.problems == ()
+    assert [source.identity.name for source in find_fields(tmp_path / "out").fields] == ["a_nuclei"]
+
+
 def test_bad_paths_are_listed_and_the_rest_is_found(tmp_path):
     good = save(tmp_path / "good.tif")
     (tmp_path / "empty").mkdir()
@@ -77,6 +93,8 @@ def test_bad_paths_are_listed_and_the_rest_is_found(tmp_path):
     found = find_fields(paths)
     assert [source.identity.name for source in found.fields] == ["good"]
     assert len(found.problems) == 3
+    assert found.unreadable == found.problems
+    assert found.left_out == ()
     assert all("\n" not in problem for problem in found.problems)
 
 
@@ -125,6 +143,30 @@ def test_reading_works_without_the_optional_packages(tmp_path):
         f"assert len(find_fields({str(tmp_path)!r}).fields) == 1\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
+
+
+def test_a_folder_of_microscope_files_says_what_to_do(tmp_path):
+    for name in ("b.nd2", "a.CZI"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=r"Nikon ND2 and Zeiss CZI \(a\.CZI, b\.nd2\).*OME-TIFF"):
+        read_stack(tmp_path)
+
+
+def test_the_advice_on_several_fields_works(tmp_path):
+    for name in ("a.tif", "b.tif"):
+        save(tmp_path / name)
+    with pytest.raises(InputError, match="2 fields") as caught:
+        read_stack(tmp_path)
+    assert "read_plate" not in str(caught.value)
+    assert "napari_fluorgen.io.find_fields" in str(caught.value)
+    assert str(tmp_path / "a.tif") in str(caught.value)
+    assert read_stack(tmp_path / "a.tif").shape == STACK.shape
+
+
+@pytest.mark.parametrize("size", [np.float32(0.25), np.int64(1), Fraction(1, 4)])
+def test_any_real_number_is_a_pixel_size(tmp_path, size):
+    stack = read_stack(save(tmp_path / "a.tif"), pixel_size_um=size)
+    assert stack.pixel_size_um == (float(size), float(size))
 
 
 @pytest.mark.real_data

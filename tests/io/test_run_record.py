@@ -34,7 +34,7 @@ def test_programs_that_write_at_once_lose_no_record(tmp_path):
     assert len(run_record.read_run(tmp_path)) == 45
 
 
-TEXTS = st.text('\n\r\u2028\\ "{}[]:,aé1', max_size=6)
+TEXTS = st.text('\n\r\u2028\\ "{}[]:,aé1\udce9', max_size=6)
 RECORDS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS)), max_size=4)
 
 
@@ -50,6 +50,16 @@ def test_records_are_merged_whatever_their_names_and_texts(tmp_path, first, seco
     assert json.loads(path.read_text(encoding="utf-8")) == {"fields": expected}
     for name in {*first, *second, removed}:
         assert run_record.read_record(tmp_path, name) == expected.get(name, {})
+
+
+def test_names_of_files_that_are_no_utf_8_are_recorded(tmp_path):
+    name = b"caf\xe9 \xb5m".decode("utf-8", "surrogateescape")
+    run_record.update_run(tmp_path, {name: {"input": {"source": f"/data/{name}.tif"}}, "é": {}})
+    record = {"input": {"source": f"/data/{name}.tif"}}
+    assert run_record.read_record(tmp_path, name) == record
+    assert json.loads((tmp_path / "run.json").read_bytes().decode())["fields"][name] == record
+    run_record.update_run(tmp_path, {name: None})
+    assert run_record.read_run(tmp_path) == {"é": {}}
 
 
 def test_other_fields_are_copied_not_parsed(tmp_path, monkeypatch):

@@ -82,6 +82,78 @@ def test_several_fields_by_prefix(tmp_path):
         read_stack(tmp_path)
 
 
+def test_sites_with_heights_are_not_interleaved(tmp_path):
+    for site, shift in ((1, 0.0), (2, 0.0), (10, 0.1)):
+        for plane in range(3):
+            save(tmp_path, f"s{site}_z{2.5 * plane + shift:.1f}.tif", 10 * site + plane)
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["s1", "s2", "s10"]
+    assert order(found.fields[1].open()) == [20, 21, 22]
+    assert found.fields[2].open().z_um == pytest.approx((0.1, 2.6, 5.1))
+
+
+def test_sites_of_unlike_heights(tmp_path):
+    for site in (1, 2):
+        for plane in range(3):
+            save(tmp_path, f"s{site}_z{2.5 * plane + 0.1 * site:.1f}.tif", 10 * site + plane)
+    found = find_fields(tmp_path)
+    assert [order(source.open()) for source in found.fields] == [[10, 11, 12], [20, 21, 22]]
+
+
+def test_opera_planes(tmp_path):
+    for field in (1, 2):
+        for plane in (1, 2, 10):
+            name = f"r02c03f{field:02d}p{plane:02d}-ch1sk1fk1fl1.tiff"
+            save(tmp_path, name, 20 * field + plane)
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["r02c03f01", "r02c03f02"]
+    assert order(found.fields[1].open()) == [41, 42, 50]
+
+
+def test_one_opera_field_and_its_times(tmp_path):
+    for time in (1, 2):
+        for plane in (1, 2):
+            save(tmp_path, f"r02c03f01p0{plane}-ch3sk{time}fk1fl1.tiff", 10 * time + plane)
+    found = find_fields(tmp_path)
+    assert [order(source.open()) for source in found.fields] == [[11, 12], [21, 22]]
+    assert [source.identity.name for source in found.fields] == ["r02c03f01", "r02c03f01-sk2"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("A01_bf.tif", "A02_bf.tif", "B01_bf.tif"),
+        ("plate_B02.tif", "plate_B03.tif"),
+        ("control.tif", "treated.tif"),
+        ("a_site1.tif", "a_site2.tif"),
+        ("a_1.tif", "b_2.tif"),
+    ],
+)
+def test_wells_and_sites_without_planes_are_no_stack(tmp_path, names):
+    for value, name in enumerate(names):
+        save(tmp_path, name, value)
+    found = find_fields(tmp_path)
+    assert [order(source.open()) for source in found.fields] == [[v] for v in range(len(names))]
+    notes = found.fields[0].open().notes
+    assert any("file names tell no planes" in note for note in notes)
+    assert any("only one plane" in note for note in notes)
+
+
+def test_a_plane_twice_is_refused(tmp_path):
+    for name in ("a_z1.tif", "a_z01.tif", "a_z2.tif"):
+        save(tmp_path, name, 1)
+    with pytest.raises(InputError, match=r"a_z0?1\.tif and a_z0?1\.tif are both plane 1"):
+        read_stack(tmp_path)
+
+
+def test_the_folder_one_stands_in_has_a_name(tmp_path, monkeypatch):
+    for value in range(2):
+        save(tmp_path, f"z{value}.tif", value)
+    monkeypatch.chdir(tmp_path)
+    assert read_stack(".").identity.name == tmp_path.name
+    assert find_fields(".").fields[0].identity.name == tmp_path.name
+
+
 def test_mixed_channels_are_refused(tmp_path):
     for channel in (1, 2):
         save(tmp_path, f"r03c03f03p01-ch{channel}sk1fk1fl1.tiff", channel)

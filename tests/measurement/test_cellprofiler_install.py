@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from napari_fluorgen.errors import Cancelled, ExternalToolError, OutputError
-from napari_fluorgen.measurement import locate_cellprofiler
+from napari_fluorgen.measurement import cellprofiler_install, locate_cellprofiler
 from napari_fluorgen.measurement.cellprofiler_find import cellprofiler_dir
 from napari_fluorgen.measurement.cellprofiler_install import (
     InstallStep,
@@ -39,7 +39,8 @@ esac
 
 @pytest.fixture
 def python(tmp_path, monkeypatch):
-    """A pretended Python 3.9, a compiler and a JDK on an else empty PATH."""
+    """A pretended Python 3.9, a compiler and a JDK on an else empty PATH, and room on the disk."""
+    monkeypatch.setattr(cellprofiler_install, "_LEAST_FREE_BYTES", 0)
     program = tmp_path / "bin" / "python3.9"
     program.parent.mkdir()
     program.write_text(PYTHON)
@@ -106,6 +107,13 @@ def test_failures_are_one_sentence_and_leave_the_log_alone(python, monkeypatch, 
     assert locate_cellprofiler() is None
 
 
+def test_a_disk_without_room_is_told_before_anything_is_made(python, monkeypatch):
+    monkeypatch.setattr(cellprofiler_install, "_LEAST_FREE_BYTES", 10**18)
+    with pytest.raises(OutputError, match=r"less than 2 GB left.*free some space"):
+        install()
+    assert not list(cellprofiler_dir().iterdir())
+
+
 def test_a_program_that_does_not_start_is_no_installation(python, monkeypatch):
     monkeypatch.setenv("PRETEND_CELLPROFILER", "Segmentation fault")
     with pytest.raises(ExternalToolError, match="does not tell the version"):
@@ -154,6 +162,20 @@ def test_without_python_uv_is_asked(python, monkeypatch):
     made, names = install()
     assert "fetching Python 3.9" in names
     assert made.version == "4.2.8.1"
+
+
+def test_folders_of_the_user_are_left_alone(python, monkeypatch):
+    monkeypatch.setenv("PRETEND_VERSION", "3.8")
+    uv = python.with_name("uv")
+    uv.write_text("#!/bin/sh\nexit 2\n")
+    uv.chmod(0o755)
+    for name in ("uv", "python"):
+        (cellprofiler_dir() / name).mkdir(parents=True)
+        (cellprofiler_dir() / name / "mine.txt").write_text("mine")
+    with pytest.raises(ExternalToolError):
+        install()
+    left = sorted(path.name for path in cellprofiler_dir().rglob("*"))
+    assert left == ["install.log", "mine.txt", "mine.txt", "python", "uv"]
 
 
 def test_pins_are_exact():

@@ -209,6 +209,12 @@ def test_tables_that_stand_are_refused_before_the_run(stand_in, folder, tmp_path
     assert left_over(output) == ["Cells.csv"]
     run_cellprofiler(folder, output, overwrite=True)
     assert rows(output / "Cells.csv")
+    masks = output / "cellprofiler_masks"
+    masks.mkdir(exist_ok=True)
+    (masks / "by_hand.tif").write_text("mine")
+    with pytest.raises(OutputError, match=r"the first is by_hand\.tif"):
+        run_cellprofiler(folder, output, overwrite=True)
+    assert (masks / "by_hand.tif").read_text() == "mine"
 
 
 def test_without_cellprofiler_it_says_how_to_get_it(no_cellprofiler, folder, tmp_path):

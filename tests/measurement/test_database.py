@@ -13,7 +13,7 @@ import pytest
 
 from napari_fluorgen.errors import OutputError
 from napari_fluorgen.measurement import export_cellprofiler, measure_field, write_tables
-from napari_fluorgen.measurement.database import shorten
+from napari_fluorgen.measurement.database import shorten, wells_of_plate
 
 OBJECTS = ("Nuclei", "Cells", "Cytoplasm", "LipidDroplets")
 
@@ -100,6 +100,30 @@ def test_pycytominer_reads_and_normalises_single_cells(written):
     wells = pycytominer.aggregate(profiles, strata=["Metadata_Plate", "Metadata_Well"])
     assert len(wells) == 1
     assert np.isfinite(wells["Cells_AreaShape_Area"].iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("wells", "number"),
+    [
+        (["B02", "H12"], 96),
+        (["NoWell", "well_12E5"], 96),
+        ([], 96),
+        (["A01", "I01"], 384),
+        (["A13"], 384),
+        (["p24"], 384),
+        (["Q01"], 1536),
+        (["A01", "AF48"], 1536),
+        (["AG01"], 1536),
+    ],
+)
+def test_the_plate_is_as_large_as_its_last_well(wells, number):
+    assert wells_of_plate(wells) == number
+
+
+def test_the_properties_tell_the_plate(drawn_field, tmp_path):
+    fields = [drawn_field(well, well=well, nuclei=((60, 60),)) for well in ("B02", "C20")]
+    write_tables(map(measure_field, fields), tmp_path, database=True)
+    assert "plate_type  = 384\n" in (tmp_path / "fluorgen_Nuclei.properties").read_text()
 
 
 @pytest.mark.cellprofiler

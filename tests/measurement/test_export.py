@@ -164,3 +164,19 @@ def test_dropped_files_are_told_apart_by_their_names(drawn_field, tmp_path):
 def test_without_telling_names_there_is_no_pipeline_for_dropped_files(drawn_field, tmp_path):
     folder = export_cellprofiler([drawn_field("other than its files")], tmp_path / "export").folder
     assert not (folder / "fluorgen_window.cppipe").exists()
+
+
+@pytest.mark.parametrize("name", ["Nuclei.csv", "out/Image.csv", "masks/a_Nuclei_by_hand.tif"])
+def test_what_cellprofiler_or_a_person_wrote_into_an_export_stays(drawn_field, tmp_path, name):
+    folder = export_cellprofiler([drawn_field("a")], tmp_path / "export").folder
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("measured")
+    with pytest.raises(OutputError, match=f"the first is {name}"):
+        export_cellprofiler([drawn_field("b")], folder, overwrite=True)
+    assert (folder / name).read_text() == "measured"
+    assert (folder / "masks" / "a_Nuclei.tif").is_file()
+    (folder / name).unlink()
+    if name.startswith("out/"):
+        (folder / "out").rmdir()
+    export_cellprofiler([drawn_field("b")], folder, overwrite=True)
+    assert not (folder / "masks" / "a_Nuclei.tif").exists()

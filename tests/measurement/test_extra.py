@@ -71,6 +71,26 @@ def test_columns_equal_those_of_cellprofiler(family, field):
                 assert not other.any(), (table, name)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_number_that_is_missing_keeps_its_row(family):
+    if family not in ("granularity", "colocalization"):
+        pytest.importorskip("cp_measure")
+    rng = np.random.default_rng(0)
+    images = {name: rng.random((64, 64), np.float32) for name in ("Hoechst", "Bodipy")}
+    gap = np.zeros((64, 64), np.uint32)  # the second nucleus fills its cell: no cytoplasm
+    for number, place in ((1, np.s_[5:20, 5:20]), (3, np.s_[30:50, 8:30]), (4, np.s_[30:50, 40:])):
+        gap[place] = number
+    dense = np.where(gap > 2, gap - 1, gap)
+    found = measure_extra((family,), {"Cytoplasm": gap}, images)[1]["Cytoplasm"]
+    wanted = measure_extra((family,), {"Cytoplasm": dense}, images)[1]["Cytoplasm"]
+    assert set(found) == set(wanted)
+    for name, values in found.items():
+        assert values.shape == (4,), name
+        np.testing.assert_allclose(values[[0, 2, 3]], wanted[name], err_msg=name)
+        if name.startswith(("Texture_", "RadialDistribution_")) and "Zernike" not in name:
+            assert np.isnan(values[1]), name
+
+
 def test_families_are_named_as_cellprofiler_names_its_modules():
     assert parse_features("basic") == ()
     assert parse_features("granularity, basic") == ("granularity",)

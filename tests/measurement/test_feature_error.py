@@ -57,6 +57,16 @@ def test_zero_medians_and_missing_values_are_listed():
     assert scores.incomplete == {"half": 1}
 
 
+def test_a_median_that_is_rounding_noise_counts_as_0():
+    truth = {"angle": [8.9e-16, 8.9e-16, -1.2], "small": [1e-12, 2e-12, 3e-12]}
+    predicted = {"angle": [0.7, 0.1, -1.2], "small": [1e-12, 2e-12, 4e-12]}
+    scores = feature_error(predicted, truth)
+    assert set(scores.columns) == {"small"}
+    assert scores.excluded == {"angle": "the true median is 0 but for rounding (9e-16)"}
+    one_sided = feature_error({"angle": [0.7]}, {"angle": [8.9e-16]})
+    assert set(one_sided.excluded) == {"angle"}
+
+
 def test_a_negative_median_scales_by_its_size():
     scores = feature_error({"a": [-3.0]}, {"a": [-2.0]})
     assert scores.error == pytest.approx(0.5)

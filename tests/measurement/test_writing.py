@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_fluorgen.errors import OutputError
+from napari_fluorgen.io.own_files import list_files
 from napari_fluorgen.measurement import measure_field, write_tables
 from napari_fluorgen.measurement.writing import CsvTable
 
@@ -51,6 +52,38 @@ def test_nothing_is_overwritten_unless_asked(drawn_field, tmp_path):
     assert (tmp_path / "Nuclei.csv").read_text() == "mine"
     write_tables(measured, tmp_path, overwrite=True)
     assert len(_rows(tmp_path / "Nuclei.csv")) == 5
+
+
+def test_what_an_earlier_run_left_does_not_stay_beside_newer_tables(drawn_field, tmp_path):
+    measured = measure_field(drawn_field())
+    write_tables(measured, tmp_path, database=True)
+    masks = tmp_path / "cellprofiler_masks"
+    masks.mkdir()
+    (masks / "a_Cells.tif").write_text("mask")
+    list_files(masks)
+    (tmp_path / "mine.properties").write_text("mine")
+    with pytest.raises(OutputError, match="exists"):
+        write_tables(measured, tmp_path)
+    assert masks.is_dir()
+    nuclei = measure_field(drawn_field(), objects=("nuclei",))
+    write_tables(nuclei, tmp_path, overwrite=True, database=True)
+    assert not masks.exists()
+    assert (tmp_path / "fluorgen.db").is_file()
+    left = sorted(path.name for path in tmp_path.glob("*.properties"))
+    assert left == ["fluorgen_Nuclei.properties", "mine.properties"]
+    write_tables(nuclei, tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.glob("*.properties")] == ["mine.properties"]
+    assert not (tmp_path / "fluorgen.db").exists()
+
+
+def test_masks_of_somebody_else_stay(drawn_field, tmp_path):
+    masks = tmp_path / "cellprofiler_masks"
+    masks.mkdir()
+    list_files(masks)
+    (masks / "by_hand.tif").write_text("mine")
+    measured = measure_field(drawn_field(), objects=("nuclei",))
+    write_tables(measured, tmp_path, overwrite=True)
+    assert (masks / "by_hand.tif").read_text() == "mine"
 
 
 def test_a_failure_half_way_leaves_nothing(drawn_field, tmp_path):

@@ -65,6 +65,14 @@ def test_refuses_what_does_not_fit(tmp_path, checkpoints):
     assert not target.exists()
 
 
+@pytest.mark.parametrize("size", [0, -0.325, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["pixel_size_um", "z_step_um"])
+def test_impossible_sizes_are_refused(tmp_path, checkpoints, name, size):
+    with pytest.raises(ModelError, match=f"is {size} µm: give a number above 0"):
+        import_reference(tmp_path / "p", checkpoints, magnification="20x", **{name: size})
+    assert not (tmp_path / "p").exists()
+
+
 def test_ranges_cover_three_stains_and_seven_planes():
     assert set(REFERENCE_RANGES) == {"20x", "40x", "60x"}
     for ranges in REFERENCE_RANGES.values():

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +38,29 @@ def installed(tmp_path, monkeypatch, package):
     return folder
 
 
+def forbid(monkeypatch, folder):
+    """Let nobody look into a folder, root included, who runs the tests in a container."""
+    stat, listdir = os.stat, os.listdir
+
+    def refused(path):
+        if isinstance(path, str | os.PathLike) and folder in (path := Path(path), *path.parents):
+            return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return None
+
+    def stat_or_refuse(path, *args, **options):
+        if Path(os.fspath(path)) != folder and (error := refused(path)):
+            raise error
+        return stat(path, *args, **options)
+
+    def list_or_refuse(path="."):
+        if error := refused(path):
+            raise error
+        return listdir(path)
+
+    monkeypatch.setattr(os, "stat", stat_or_refuse)
+    monkeypatch.setattr(os, "listdir", list_or_refuse)
+
+
 def test_lists_and_loads_by_name(installed):
     summaries = {s.name: s for s in list_models()}
     assert set(summaries) == {"tiny-20x", "tiny-40x"}
@@ -48,6 +74,17 @@ def test_lists_and_loads_by_name(installed):
 def test_loads_by_path(installed, package):
     for path in (package, str(package), package / "rdf.yaml"):
         assert load_model(path).path == package
+
+
+def test_a_path_is_a_folder_even_where_a_model_of_that_name_is_installed(
+    installed, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="No model or folder 'tiny-20x'"):
+        load_model(Path("tiny-20x"))
+    make_package(tmp_path / "tiny-20x", make_spec(version="9.9.9"))
+    assert load_model(Path("tiny-20x")).spec.version == "9.9.9"
+    assert load_model("tiny-20x").path == installed / "tiny-20x"
 
 
 def test_unknown_model_names_what_is_installed(installed, tmp_path):
@@ -75,6 +112,42 @@ def test_damaged_and_unfinished_packages_do_not_hide_the_others(installed, caplo
     assert "forty" in caplog.text
     with pytest.raises(ModelError, match="not readable YAML"):
         load_model("forty")
+
+
+@pytest.mark.parametrize("text", ["timestamp: 2024-02-30", "[" * 100_000, "a: !!timestamp x"])
+def test_any_damaged_description_is_left_out(installed, caplog, text):
+    (installed / "forty" / "rdf.yaml").write_text(text)
+    with caplog.at_level(logging.WARNING):
+        assert [s.name for s in list_models()] == ["tiny-20x"]
+    assert "forty" in caplog.text
+    for name in ("forty", installed / "forty"):
+        with pytest.raises(ModelError, match=r"not readable YAML|no BioImage\.IO model"):
+            load_model(name)
+
+
+def test_a_folder_that_may_not_be_entered_is_left_out(installed, caplog, monkeypatch):
+    forbid(monkeypatch, installed / "forty")
+    with caplog.at_level(logging.WARNING):
+        assert [s.name for s in list_models()] == ["tiny-20x"]
+        assert load_model("tiny-20x").path == installed / "tiny-20x"
+    assert "forty" in caplog.text
+    for name in ("forty", installed / "forty"):
+        with pytest.raises(ModelError, match=r"rdf\.yaml cannot be read \(Permission denied\)"):
+            load_model(name)
+
+
+def test_a_model_folder_that_may_not_be_listed_is_told(installed, tmp_path, caplog, monkeypatch):
+    make_package(tmp_path / "data" / "napari-fluorgen" / "models" / "a", make_spec("a-20x"))
+    forbid(monkeypatch, installed)
+    with caplog.at_level(logging.WARNING):
+        assert [s.name for s in list_models()] == ["a-20x"]
+    assert f"Skipped the models of {installed}" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "~nobody-of-that-name"])
+def test_names_that_no_folder_can_have_are_unknown(installed, name):
+    with pytest.raises(ModelError, match="installed are"):
+        load_model(name)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +184,11 @@ def test_a_general_model_comes_after_those_for_particular_cells(installed):
 def test_of_equally_near_models_the_first_of_the_list_is_suggested(installed):
     make_package(installed / "a-20x", make_spec("a-20x"))
     assert suggest_model(0.325) == "a-20x" == list_models()[0].name
+    assert suggest_model(0.325, current="tiny-20x") == "tiny-20x", "unless it is chosen already"
+    assert suggest_model(0.2, current="tiny-20x") == "tiny-40x"
+    assert suggest_model(None, current="tiny-20x") == "tiny-20x"
+    assert suggest_model(0.325, [m for m in list_models() if m.name == "tiny-40x"]) == "tiny-40x"
+    assert suggest_model(0.325, []) is None
 
 
 def test_suggests_something_where_the_pixel_size_is_unknown(installed):
@@ -149,6 +227,34 @@ def test_export_and_install(installed, tmp_path, model):
     assert install_package(model.path, overwrite=True).digest == model.digest
 
 
+def test_install_never_takes_the_name_of_a_shipped_model_unasked(installed, tmp_path, package):
+    shipped = "ours-20x"
+    ours = make_package(tmp_path / "none" / shipped, make_spec(shipped))
+    source = make_package(tmp_path / "mine", make_spec(shipped))
+    with pytest.raises(OutputError, match=f"'{shipped}' is the name of a model that comes with"):
+        install_package(source)
+    assert load_model(shipped).path == ours
+    renamed = install_package(source, name="mine-20x")
+    assert renamed.path == installed / "mine-20x"
+    assert renamed.spec == make_spec("mine-20x")
+    assert renamed.digest == models.Model(source).digest
+    assert models.test_model(renamed).passed
+    with pytest.raises(OutputError, match="comes with"):
+        install_package(package, name=shipped)
+    with pytest.raises(ModelError, match=r"'\.\./up' cannot name a model"):
+        install_package(package, name="../up")
+    install_package(source, overwrite=True)
+    assert load_model(shipped).path == installed / shipped
+
+
+def test_an_export_never_replaces_a_folder(tmp_path, model):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match=r"results is a folder.* name a file in it"):
+        export_package(model, tmp_path / "results", overwrite=True)
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["thesis.txt"]
+
+
 def test_exported_zip_is_a_valid_bioimageio_model(tmp_path, model):
     spec = pytest.importorskip("bioimageio.spec")
     archive = export_package(model, tmp_path / "model.zip")
@@ -169,6 +275,40 @@ def test_install_refuses_what_is_no_package(installed, tmp_path, package):
     (damaged / "lipids.safetensors").write_bytes(b"")
     with pytest.raises(ModelError, match="damaged"):
         install_package(damaged, overwrite=True)
+    assert load_model("tiny-20x").networks()
+
+
+def pack(package, archive, prefix="", **options):
+    with zipfile.ZipFile(archive, "w", **options) as out:
+        for file in sorted(package.iterdir()):
+            out.write(file, f"{prefix}{file.name}")
+    return archive
+
+
+def test_a_zip_of_the_folder_itself_is_installed(installed, tmp_path, package):
+    shutil.rmtree(installed / "tiny-20x")
+    archive = pack(package, tmp_path / "folder.zip", prefix="tiny-20x/")
+    with zipfile.ZipFile(archive, "a") as out:
+        out.writestr("__MACOSX/tiny-20x/._rdf.yaml", "x")
+        out.writestr("tiny-20x/sub/inner.txt", "x")
+    model = install_package(archive)
+    assert {p.name for p in model.path.iterdir()} == {p.name for p in package.iterdir()}
+
+
+@pytest.mark.parametrize("damage", ["deflate", "lzma", "encrypted"])
+def test_zips_that_cannot_be_unpacked_give_one_sentence(installed, tmp_path, package, damage):
+    method = zipfile.ZIP_LZMA if damage == "lzma" else zipfile.ZIP_DEFLATED
+    archive = pack(package, tmp_path / "damaged.zip", compression=method)
+    content = bytearray(archive.read_bytes())
+    if damage == "encrypted":
+        content[content.index(b"PK\1\2") + 8] |= 1
+    else:
+        start = 30 + len("README.md") + (9 if damage == "lzma" else 0)
+        content[start : start + 20] = b"\xff" * 20
+    archive.write_bytes(content)
+    with pytest.raises(ModelError, match=r"damaged\.zip is no readable zip file") as caught:
+        install_package(archive, overwrite=True)
+    assert "\n" not in str(caught.value)
     assert load_model("tiny-20x").networks()
 
 

@@ -13,6 +13,7 @@ import yaml
 from napari_fluorgen import models
 from napari_fluorgen.errors import ModelError, OutputError
 from napari_fluorgen.models import Model, save_package
+from napari_fluorgen.models.saving import save_recalibrated
 
 from .conftest import CARD, make_networks, make_package, make_spec
 
@@ -125,6 +126,42 @@ def test_half_weights_take_half_the_space_and_compute_the_same_everywhere(tmp_pa
         np.testing.assert_allclose(b.numpy(), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_a_recalibrated_copy_has_the_very_networks(tmp_path, calibration, half):
+    pytest.importorskip("onnx")
+    spec = make_spec()
+    folder = make_package(
+        tmp_path / "first", spec, calibration=calibration, half_weights=half, license_id="MIT"
+    )
+    first = Model(folder)
+    other = calibration | {"meta": {"fields": 9}}
+    copy = tmp_path / "copy"
+    card = "Calibrated again.\n\n# Validation\n\nNone.\n"
+    save_recalibrated(copy, first, calibration=other, card=card, name="again")
+    second = Model(copy)
+    assert second.digest == first.digest
+    for file in first.network_files():
+        assert (copy / file.name).read_bytes() == file.read_bytes()
+    assert {p.name for p in copy.iterdir()} == {p.name for p in folder.iterdir()}
+    assert (second.spec.name, second.license_id, second.card) == ("again", "MIT", card)
+    assert second.spec == first.spec.model_copy(update={"name": "again"})
+    assert second.calibration["meta"] == {"fields": 9}
+    assert models.test_model(second).passed
+    bioimageio = pytest.importorskip("bioimageio.spec")
+    description = bioimageio.load_description(copy / "rdf.yaml")
+    assert description.validation_summary.status in ("valid-format", "passed")
+    save_recalibrated(copy, second, calibration=calibration, card=card, overwrite=True)
+    assert Model(copy).digest == first.digest
+    assert Model(copy).calibration["meta"] == calibration["meta"]
+
+
+def test_damaged_networks_are_not_carried_over(copy, calibration, tmp_path):
+    (copy / "networks.onnx").write_bytes(b"words")
+    with pytest.raises(ModelError, match=r"networks\.onnx is not the file"):
+        save_recalibrated(tmp_path / "new", Model(copy), calibration=calibration, card=CARD)
+    assert not (tmp_path / "new").exists()
+
+
 def test_without_onnx_the_package_is_valid_too(tmp_path, monkeypatch):
     spec = pytest.importorskip("bioimageio.spec")
     monkeypatch.setitem(sys.modules, "onnx", None)  # as where it is not installed
@@ -180,6 +217,20 @@ def test_overwriting_spares_a_folder_that_is_no_package(tmp_path):
     with pytest.raises(OutputError, match="other files"):
         make_package(tmp_path, make_spec(), overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_overwriting_spares_a_package_with_files_of_others(tmp_path, package):
+    folder = shutil.copytree(package, tmp_path / "tiny")
+    (folder / "figures").mkdir()
+    (folder / "figures" / "validation.png").write_text("mine")
+    with pytest.raises(OutputError, match=r"the first is figures/validation\.png"):
+        make_package(folder, make_spec(), overwrite=True)
+    assert (folder / "figures" / "validation.png").read_text() == "mine"
+    shutil.rmtree(folder / "figures")
+    text = (folder / "rdf.yaml").read_text().replace("fluorgen:", "other:")
+    (folder / "rdf.yaml").write_text(text)
+    with pytest.raises(OutputError, match="other files"):
+        make_package(folder, make_spec(), overwrite=True)
 
 
 @pytest.mark.parametrize("shape", [(7, 64, 64), (1, 5, 64, 64), (1, 7, 60, 64)])
@@ -264,15 +315,54 @@ def test_damaged_descriptions_give_one_sentence(tmp_path, monkeypatch, text, mes
     assert not (tmp_path / "ran").exists()
 
 
+def record_digests(folder):
+    """Record the files of a package as they are now."""
+    text = (folder / "rdf.yaml").read_text()
+    record = yaml.safe_load(text)
+    tensors = [entry["test_tensor"] for entry in (*record["inputs"], *record["outputs"])]
+    for entry in (*tensors, *record["weights"].values(), *record["attachments"]):
+        found = hashlib.sha256((folder / entry["source"]).read_bytes()).hexdigest()
+        text = text.replace(entry["sha256"], found)
+    (folder / "rdf.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("name", ["networks.onnx", "input.npy", "output_nuclei.npy"])
+def test_the_test_of_a_model_finds_files_that_were_swapped(copy, name):
+    path = copy / name
+    if name.endswith(".npy"):
+        np.save(path, np.load(path) + np.float32(1e-6))
+    else:
+        path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(ModelError, match=f"{name} is not the file that rdf.yaml lists"):
+        models.test_model(Model(copy))
+    record_digests(copy)
+    assert models.test_model(Model(copy)).passed
+
+
+def test_test_tensors_without_a_recorded_digest_are_read(copy):
+    record = yaml.safe_load((copy / "rdf.yaml").read_text())
+    for entry in (*record["inputs"], *record["outputs"]):
+        del entry["test_tensor"]["sha256"]
+    (copy / "rdf.yaml").write_text(yaml.safe_dump(record))
+    assert models.test_model(Model(copy)).passed
+
+
+def test_a_card_in_latin_1_is_read(copy):
+    (copy / "README.md").write_bytes("0.325 µm je Pixel".encode("latin-1"))
+    assert Model(copy).card == "0.325 µm je Pixel"
+
+
 def test_report_of_a_model_that_computes_otherwise(copy):
     assert models.test_model(Model(copy)).passed
     path = copy / "output_lipids.npy"
     np.save(path, np.load(path) + 0.01)
+    record_digests(copy)
     report = models.test_model(Model(copy))
     assert not report.passed
     assert report.deviations["lipids"] == pytest.approx(0.01, abs=1e-5)
     assert report.deviations["nuclei"] < 1e-4
     np.save(path, np.load(path) * np.nan)
+    record_digests(copy)
     assert not models.test_model(Model(copy)).passed
 
 

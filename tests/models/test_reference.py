@@ -211,3 +211,22 @@ def test_refuses_checkpoints_of_other_networks(tmp_path):
     torch.save(torch.zeros(3), tmp_path / "tensor.pth")
     with pytest.raises(ModelError, match="model_state_dict"):
         read_reference_checkpoint(tmp_path / "tensor.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weight: weight.to_sparse(), "the sparse tensor"),
+        (lambda weight: weight.to("meta"), r"the empty \(meta\) tensor"),
+        (lambda weight: weight.to(torch.complex64), "the complex tensor"),
+        (lambda weight: weight.double() * 1e300, "not finite"),
+    ],
+)
+def test_odd_tensors_are_refused_in_one_sentence(tmp_path, change, message):
+    network = DenseUNet(blocks=3, first_filters=4, layers=2, growth_rate=2)
+    state = {published_name(name): value for name, value in network.state_dict().items()}
+    state["final_conv.weight"] = change(state["final_conv.weight"] + 1e10)
+    torch.save({"model_state_dict": state}, tmp_path / "C2.pth")
+    with pytest.raises(ModelError, match=message) as caught:
+        read_reference_checkpoint(tmp_path / "C2.pth")
+    assert "\n" not in str(caught.value)

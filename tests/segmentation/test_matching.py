@@ -1,5 +1,6 @@
 """Matching against brute force."""
 
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -66,6 +67,31 @@ def test_two_halves_match_one_nucleus_once():
     scores = match_instances(truth, predicted)
     assert (scores.tp, scores.fp, scores.fn) == (1, 1, 0)
     assert (scores.precision, scores.recall, scores.f1) == (0.5, 1.0, pytest.approx(2 / 3))
+
+
+def test_twenty_thousand_nuclei_take_memory_for_those_that_touch():
+    """A matrix of all pairs would take 3.2 GB."""
+    truth = np.zeros((600, 600), np.int64)
+    truth[::2, ::2].flat = np.arange(1, 300 * 300 + 1)
+    truth[truth > 20_000] = 0
+    # Found one row lower, where every nucleus has grown by a pixel: IoU is 1/2.
+    predicted = truth + np.roll(truth, 1, axis=0)
+    tracemalloc.start()
+    half, more, third = score_thresholds(truth, predicted, (0.5, 0.51, 0.3))
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (half.tp, half.fp, half.fn) == (20_000, 0, 0)
+    assert (more.tp, more.fp, more.fn) == (0, 20_000, 20_000)
+    assert third.tp == 20_000
+    assert used < 100e6
+
+
+def test_a_chain_of_nuclei_is_matched_as_far_as_it_goes():
+    """Each true nucleus overlaps two found ones by a third, those at the ends one by half."""
+    line = np.arange(4_000)
+    truth, predicted = (line // 2)[None] + 1, ((line + 1) // 2)[None] + 1
+    assert match_instances(truth, predicted, 0.3).tp == 2_000
+    assert match_instances(truth, predicted, 0.34).tp == 2
 
 
 def test_empty_images():

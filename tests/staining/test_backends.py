@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from napari_fluorgen.errors import ModelError
 from napari_fluorgen.models import Model
 from napari_fluorgen.staining.backends import openvino_cpu, pytorch
 from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend
 from napari_fluorgen.staining.backends.pytorch import PyTorchBackend
 from napari_fluorgen.staining.devices import resolve_device
+from napari_fluorgen.staining.selftest import open_tested_backend
 
 
 @pytest.fixture(params=["openvino", "pytorch"])
@@ -42,14 +44,14 @@ def test_a_batch_is_its_tiles(backend):
 
 
 def test_graphs_stay_warm_within_a_bound(model):
-    openvino_cpu.drop_warm_graphs()
+    openvino_cpu.warm_graphs.clear()
     backend = OpenVinoBackend(model, "float32")
     backend.prepare((32, 32), 1)
     graph = backend._graph((32, 32))
     assert OpenVinoBackend(model, "float32")._graph((32, 32)) is graph
-    for side in range(36, 36 + 4 * openvino_cpu.WARM_GRAPHS, 4):
+    for side in range(36, 36 + 4 * openvino_cpu.warm_graphs.most, 4):
         backend.prepare((side, 32), 1)
-    assert len(openvino_cpu._graphs) == openvino_cpu.WARM_GRAPHS
+    assert len(openvino_cpu.warm_graphs) == openvino_cpu.warm_graphs.most
     assert backend._graph((32, 32)) is not graph
 
 
@@ -78,7 +80,7 @@ def test_an_unwritable_cache_is_done_without(model, monkeypatch, tmp_path):
     in_the_way.write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
     openvino_cpu.cache_folder.cache_clear()
-    openvino_cpu.drop_warm_graphs()
+    openvino_cpu.warm_graphs.clear()
     try:
         assert openvino_cpu.cache_folder() is None
         OpenVinoBackend(model, "float32").prepare((16, 16), 1)
@@ -109,12 +111,25 @@ def test_half_precision_keeps_statistics_and_outputs_in_float32(model):
 def test_a_package_without_onnx_is_traced(model, tmp_path):
     folder = tmp_path / "tiny"
     shutil.copytree(model.path, folder)
-    (folder / openvino_cpu.ONNX_NAME).unlink()
-    openvino_cpu.drop_warm_graphs()
+    (folder / "networks.onnx").unlink()
+    openvino_cpu.warm_graphs.clear()
     tensor, expected = model.test_tensors()
     maps = OpenVinoBackend(Model(folder), "float32").predict(tensor)
     for name, array in expected.items():
         np.testing.assert_allclose(maps[name], array[:, 0], rtol=0, atol=1e-6)
+
+
+def test_networks_of_another_file_are_refused_and_the_machine_is_not_blamed(model, tmp_path):
+    folder = shutil.copytree(model.path, tmp_path / "tiny")
+    path = folder / "networks.onnx"
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], content + b"\0", b"words"):
+        path.write_bytes(damaged)
+        openvino_cpu.warm_graphs.clear()
+        with pytest.raises(
+            ModelError, match=r"networks\.onnx is not the file that rdf\.yaml lists"
+        ):
+            open_tested_backend(Model(folder), "cpu", "float32")
 
 
 def test_compiled_graphs_on_disk_are_bounded(tmp_path):
@@ -129,15 +144,39 @@ def test_compiled_graphs_on_disk_are_bounded(tmp_path):
 
 def test_a_compiled_graph_is_kept_on_disk(model):
     openvino_cpu.cache_folder.cache_clear()
-    openvino_cpu.drop_warm_graphs()
+    openvino_cpu.warm_graphs.clear()
     folder = openvino_cpu.cache_folder()
     assert folder is not None
     OpenVinoBackend(model, "float32").prepare((52, 68), 1)
     found = {path: path.stat().st_mtime_ns for path in folder.glob("*.blob")}
     assert found
-    openvino_cpu.drop_warm_graphs()
+    openvino_cpu.warm_graphs.clear()
     OpenVinoBackend(model, "float32").prepare((52, 68), 1)
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.blob")} == found
+
+
+def test_networks_stay_on_their_device(model):
+    pytorch.warm_networks.clear()
+    device = resolve_device("cpu")
+    first = PyTorchBackend(model, device, "float32")
+    network = first._network
+    first.close()
+    assert PyTorchBackend(model, device, "float32")._network is network
+    assert PyTorchBackend(model, device, "bfloat16")._network is not network
+    assert network is not model.combined(), "the model keeps its own"
+    assert len(pytorch.warm_networks) == 2
+
+
+def test_a_full_device_lets_warm_networks_go(model, monkeypatch):
+    backend = PyTorchBackend(model, resolve_device("cpu"), "float32")
+
+    def full(*_):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(backend, "_run", full)
+    with pytest.raises(MemoryError):
+        backend.predict(np.zeros((1, 7, 32, 32), np.float32))
+    assert len(pytorch.warm_networks) == 0
 
 
 @pytest.mark.parametrize("step", ["prepare", "predict"])

@@ -7,13 +7,13 @@ import pytest
 
 from napari_fluorgen.staining.backends import dense_blocks
 from napari_fluorgen.staining.backends.dense_blocks import split_concatenations
-from napari_fluorgen.staining.backends.openvino_cpu import ONNX_NAME, import_openvino
+from napari_fluorgen.staining.backends.openvino_cpu import import_openvino
 
 SHAPE = (1, 7, 48, 64)
 
 
 def read(model):
-    network = import_openvino().Core().read_model(model.path / ONNX_NAME)
+    network = import_openvino().Core().read_model(model.onnx)
     network.reshape(list(SHAPE))
     return network
 

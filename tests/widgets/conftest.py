@@ -91,6 +91,34 @@ def result(stack: BrightfieldStack) -> StainedField:
     return make_result(stack.identity)
 
 
+def layer_of(spec):
+    from napari.layers import Image, Labels
+
+    made = {"image": Image, "labels": Labels}[spec.kind]
+    return made(spec.data, **spec.kwargs)
+
+
+@pytest.fixture
+def loaded(stack):
+    """Brightfield, true lipids, true nuclei, as *Load stacks* adds them."""
+    from napari_fluorgen.widgets.presenters.layers import stack_layers
+
+    return [layer_of(spec) for spec in stack_layers(stack)]
+
+
+@pytest.fixture
+def foreign():
+    """A stack, a stain and outlines from somewhere else."""
+    from napari.layers import Image, Labels
+
+    rng = np.random.default_rng(1)
+    return {
+        "planes": Image(rng.random((5, 48, 64)), name="mine"),
+        "stain": Image(rng.random((48, 64)), name="C=1 Hoechst"),
+        "outlines": Labels(np.ones((48, 64), np.int32), name="by hand"),
+    }
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models with one tiny network of random weights."""

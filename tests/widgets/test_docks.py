@@ -17,13 +17,9 @@ from napari_fluorgen.widgets.presenters.layers import (
 from napari_fluorgen.widgets.presenters.results import find_runs
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
-WAIT = 60_000
+from .conftest import WAIT
+
 SCROLL_BAR = 24
-
-
-@pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy()
 
 
 def add_stack(viewer, stack):

@@ -196,20 +196,25 @@ def test_of_many_results_one_is_shown_at_a_time(viewer, qtbot, result, tmp_path)
     from napari_fluorgen.io.results import write_field
     from napari_fluorgen.stack import FieldIdentity
 
-    for name in ("a", "b"):
+    for name in ("a", "b", "c"):
         write_field(replace(result, identity=FieldIdentity(name), channel_files={}), tmp_path)
     dock = LoadDock(viewer)
     qtbot.addWidget(dock)
     dock.open(tmp_path)
     qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
-    assert "2 stained fields" in dock.line.text()
+    assert "3 stained fields" in dock.line.text()
     dock.fields.itemClicked.emit(dock.fields.item(1))
     qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 2, timeout=WAIT)
     second, first = (run.layers["lipids"] for run in find_runs(viewer.layers))
     assert (first.visible, second.visible) == (False, True)
     dock.fields.itemClicked.emit(dock.fields.item(0))
     assert (first.visible, second.visible) == (True, False), "nothing is read twice"
+    dock.fields.itemClicked.emit(dock.fields.item(2))
+    dock.fields.itemClicked.emit(dock.fields.item(0))
+    assert QThreadPool.globalInstance().waitForDone(WAIT)
+    QApplication.processEvents()  # the answer of the third
     assert len(find_runs(viewer.layers)) == 2
+    assert first.visible
 
 
 def test_dropped_files_are_opened(viewer, qtbot, tmp_path):

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_fluorgen.io import results
-from napari_fluorgen.io.read import FieldSource, FoundFields
+from napari_fluorgen.io.found import FieldSource, FoundFields
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.plate import PlateDock
 from napari_fluorgen.widgets.opening import open_path

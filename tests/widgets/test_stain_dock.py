@@ -258,11 +258,12 @@ def test_closing_the_dock_stops_the_work(viewer, qtbot, models):
     assert not find_runs(viewer.layers)
 
 
-def test_naparis_x_stops_the_work_and_lets_the_layer_go(viewer, qtbot, models, stack):
+def test_naparis_x_stops_the_work_and_lets_the_layer_go(viewer, qtbot, models):
     dock = StainDock(viewer)
     frame = viewer.window.add_dock_widget(dock, name="Virtual stain")
     qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
-    source = add_stack(viewer, stack)
+    source = viewer.add_image(make_planes(1, (512, 512)), name="big")
+    dock.controls.tile.setValue(64)
     dock.start()
     assert record_of(source.metadata)[STAINING]
     worker = dock.job._worker
@@ -301,7 +302,7 @@ def test_pixels_of_a_stopped_run_are_let_go_with_their_layer(viewer, qtbot, dock
         gc.collect()
         return gone() is None
 
-    qtbot.waitUntil(freed, timeout=10_000)
+    qtbot.waitUntil(freed, timeout=WAIT)
 
 
 def test_the_card_is_one_click_away(qtbot, dock, viewer, stack):

@@ -222,3 +222,13 @@ def test_ome_zarr_results_are_read_back(run, stack_file, tmp_path) -> None:
     other = results.read_field(tmp_path / "tiff", name)
     assert np.array_equal(one.nuclei_labels, other.nuclei_labels)
     assert np.array_equal(one.images["lipids"], other.images["lipids"])
+
+
+@pytest.mark.parametrize("format", results.FORMATS)
+def test_results_within_the_input_are_not_stained(run, stack_file, tmp_path, format) -> None:
+    data = tmp_path / "data"
+    (data / "day 1").mkdir(parents=True)
+    stack_file.rename(data / "day 1" / "field.tif")
+    assert run(data, data / "out", format=format)[0].done == ("field",)
+    summary, _ = run(data, data / "out", format=format, resume=True)
+    assert (summary.done, summary.skipped, summary.problems) == ((), ("field",), ())

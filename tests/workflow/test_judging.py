@@ -25,10 +25,10 @@ def calibrated(model, stack, tmp_path):
     """Return a maker of the model with a calibration on the field itself, altered by a function."""
     plain = fluorgen.stain(stack, model, device="cpu", precision="float32")
 
-    def make(change=lambda probability: probability, *, intervals=True):
+    def make(change=lambda probability: probability, *, intervals=True, fields=25):
         probability, found = plain.nuclei_probability, plain.nuclei_labels
         truth = np.where(found % 3 == 0, 0, found)  # every third nucleus is wrong
-        calibration = calibrate([(change(probability), truth, found)] * 25)
+        calibration = calibrate([(change(probability), truth, found)] * fields)
         if intervals:
             pairs = []
             for seed in range(4):
@@ -86,6 +86,23 @@ def test_a_stack_unlike_the_calibration_is_told(stack, calibrated) -> None:
     assert field.verdict is not None
     assert "does not look like what the model was calibrated on" in field.verdict
     assert field.verdict in field.provenance["messages"]
+
+
+@pytest.mark.parametrize("fields", [18, 19])
+def test_too_few_calibration_fields_are_told_without_an_alarm(stack, calibrated, fields) -> None:
+    field = fluorgen.stain(stack, calibrated(fields=fields), device="cpu", precision="float32")
+    assert field.verdict is None
+    said = [line for line in field.provenance["messages"] if "too few to tell" in line]
+    compared = field.provenance["confidence"]["exchangeability"]
+    if fields < 19:
+        assert said == [
+            "The model was calibrated on 18 fields, too few to tell whether this stack looks like "
+            "them."
+        ]
+        assert compared["holds"] is None
+    else:
+        assert said == []
+        assert compared["holds"] is True
 
 
 def test_intervals_are_given_when_asked_for(stack, calibrated) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter
 
 from napari_fluorgen.confidence import Calibration, calibrate
-from napari_fluorgen.errors import InputError, OutputError
+from napari_fluorgen.errors import Cancelled, InputError, ModelError, OutputError
 from napari_fluorgen.io import read_stack
 from napari_fluorgen.models import PROBABILITY, load_model
 from napari_fluorgen.staining import match_stack
@@ -47,6 +50,7 @@ def test_the_calibration_is_that_of_what_staining_gives(model, folder, tmp_path)
     assert any("no nuclei labels" in note for note in notes)
     new = load_model(path)
     assert new.digest == model.digest
+    assert new.onnx.read_bytes() == model.onnx.read_bytes()
     assert "Calibrated again on 1 field of pairs." in new.card
 
     stack = read_stack(folder / "a_brightfield.tif")
@@ -61,6 +65,57 @@ def test_the_calibration_is_that_of_what_staining_gives(model, folder, tmp_path)
 
     with pytest.raises(OutputError, match="exists already"):
         recalibrate(model, folder, path)
+
+
+def test_a_name_that_cannot_be_one_is_refused_before_the_work(model, tmp_path):
+    with pytest.raises(ModelError, match="'my model' cannot name a model"):
+        recalibrate(model, tmp_path / "missing", tmp_path / "new", name="my model")
+
+
+def write_shifted(folder, shift):
+    """Pairs whose nuclei stain lies beside the brightfield by `shift` pixels."""
+    rng = np.random.default_rng(5)
+    scene = gaussian_filter(rng.normal(0, 1, (200, 200)), 2)
+    scene /= scene.std()
+    planes = np.array([3000 * (1 + 0.03 * z * scene) for z in (-6, -4, -2, 0, 2, 4, 6)])
+    planes += rng.normal(0, 5, planes.shape)
+    stain = np.roll(1000 + 300 * np.abs(scene), shift, (0, 1))
+    labels = (np.indices((200, 200)).sum(0) // 40 + 1).astype(np.uint16)
+    cut = (slice(20, -20),) * 2
+    settings = {"imagej": True, "resolution": (1 / 0.325, 1 / 0.325)}
+    folder.mkdir()
+    for name, image, axes in (
+        ("a_brightfield.tif", planes[:, *cut], "ZYX"),
+        ("a_nuclei.tif", stain[cut], "YX"),
+        ("a_labels.tif", labels[cut], "YX"),
+    ):
+        metadata = {"axes": axes, "unit": "um", "spacing": 2.0}
+        tifffile.imwrite(folder / name, image.astype(np.uint16), metadata=metadata, **settings)
+    return folder
+
+
+@pytest.mark.parametrize(("shift", "told"), [((0, 0), False), ((3, -4), True)])
+def test_a_shift_between_stains_and_brightfield_is_told(model, tmp_path, shift, told):
+    pairs = write_shifted(tmp_path / "pairs", shift)
+    _, _, notes = recalibrate(model, pairs, tmp_path / "new")
+    said = [note for note in notes if "shifted" in note]
+    assert len(said) == told
+    if told:
+        found = re.match(r"Brightfield and nuclei are shifted by (\S+), (\S+) px,", said[0])
+        assert [float(number) for number in found.groups()] == pytest.approx(shift, abs=0.5)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(model, folder, tmp_path):
+    (tmp_path / "file").write_text("words")
+    seen = []
+    with pytest.raises(OutputError, match="a part of the path is a file"):
+        recalibrate(
+            model, folder, tmp_path / "file" / "new", progress=lambda *event: seen.append(event)
+        )
+    assert seen == []
+    with pytest.raises(Cancelled):
+        recalibrate(model, folder, tmp_path / "deep" / "new", should_stop=lambda: True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pairs"]
 
 
 def test_fields_without_nuclei_cannot_calibrate(model, folder, tmp_path):

@@ -52,7 +52,11 @@ class Worker:
                 f"fluorgen cannot be started ({command[0]}: {error.strerror or error}): correct "
                 "'Program of fluorgen'."
             )
-        hello = self.ask({"command": "hello"})
+        try:
+            hello = self.ask({"command": "hello"})
+        except VirtualStainError:
+            self.close()
+            raise
         if hello.get("protocol") != PROTOCOL:
             self.close()
             raise VirtualStainError(
@@ -78,6 +82,11 @@ class Worker:
             raise VirtualStainError(
                 "{} ended without an answer{}: run `fluorgen doctor` to see whether it "
                 "works.".format(" ".join(self.command), self.last_words())
+            )
+        if not answer.get("ok") and not answer.get("error"):
+            raise VirtualStainError(
+                "{} answers otherwise than fluorgen's worker does: correct 'Program of fluorgen' "
+                "or FLUORGEN_COMMAND.".format(" ".join(self.command))
             )
         if not answer.get("ok"):
             raise VirtualStainError("VirtualStain: {}".format(answer.get("error")))

@@ -19,6 +19,10 @@ def calibrate(
         ),
     ],
     folder: options.OutputFolder,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Of the calibrated model; default: that of MODEL."),
+    ] = None,
     overwrite: options.Overwrite = False,
     json: output.JsonFlag = False,
 ) -> None:
@@ -26,12 +30,20 @@ def calibrate(
     from napari_fluorgen.models import load_model
     from napari_fluorgen.workflow.recalibration import recalibrate
 
-    path, meta, notes = recalibrate(load_model(model), pairs, folder, overwrite=overwrite)
+    path, meta, notes = recalibrate(
+        load_model(model), pairs, folder, overwrite=overwrite, name=name
+    )
     for note in notes:
         output.warn(note)
     if json:
         output.finish(
-            {"command": "calibrate", "status": "done", "output": str(path), "calibration": meta}
+            {
+                "command": "calibrate",
+                "status": "done",
+                "model": load_model(path).spec.name,
+                "output": str(path),
+                "calibration": meta,
+            }
         )
     else:
         output.result(f"{model} calibrated on {meta['n_fields']} fields: {path}")

@@ -37,7 +37,7 @@ def evaluate(
         typer.Option(
             "--cellprofiler",
             metavar="PATH",
-            help="The program; default: FLUORGEN_CELLPROFILER, then PATH.",
+            help="CellProfiler's program or python; default: `fluorgen cellprofiler status`.",
         ),
     ] = None,
     pipeline: Annotated[

@@ -102,7 +102,8 @@ def import_model(
         str, typer.Option("--magnification", help="Of checkpoints: 20x, 40x or 60x.")
     ] = "20x",
     name: Annotated[
-        str | None, typer.Option("--name", help="Of a model made from checkpoints.")
+        str | None,
+        typer.Option("--name", help="Of the installed model; default: its own, or reference-20x."),
     ] = None,
     overwrite: options.Overwrite = False,
     json: output.JsonFlag = False,
@@ -113,7 +114,7 @@ def import_model(
     elif len(source) == 1:
         from napari_fluorgen.models import install_package
 
-        model = install_package(source[0], overwrite=overwrite)
+        model = install_package(source[0], overwrite=overwrite, name=name)
     else:
         raise typer.BadParameter("name one package, or up to three .pth checkpoints")
     if json:
@@ -143,6 +144,7 @@ def _import_checkpoints(
     paths: list[Path], magnification: str, name: str | None, overwrite: bool
 ) -> Model:
     from napari_fluorgen.models import import_reference, load_model, user_model_dir
+    from napari_fluorgen.models.library import check_not_shipped
 
     checkpoints: dict[str, Path] = {}
     for path in paths:
@@ -158,6 +160,7 @@ def _import_checkpoints(
             )
         checkpoints[stain] = path
     name = name or f"reference-{magnification}"
+    check_not_shipped(name, overwrite)
     folder = import_reference(
         user_model_dir() / name,
         checkpoints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -79,71 +80,108 @@ def stain(
             if scheduler is None
             else stain_on_cluster(found, request, folder, scheduler, **settings)
         )
-        summary = drain(batch, progress)
-    raise typer.Exit(_report(summary, progress.events, len(found.fields), json))
+        summary, stopped = _drained(drain, batch, progress, found, folder)
+    raise typer.Exit(_report(summary, stopped, progress.events, found, json))
 
 
-def _report(summary: Any, events: list[Any], total: int, as_json: bool) -> int:
+def _drained(
+    drain: Callable[..., Any], batch: Any, progress: Any, found: Any, folder: Path
+) -> tuple[Any, str]:
+    """Return what became of the fields, and what ended the batch before the last of them."""
+    from napari_fluorgen.errors import Cancelled, FluorgenError
+    from napari_fluorgen.workflow.batch import Tally
+
+    try:
+        return drain(batch, progress), ""
+    except Cancelled:
+        raise
+    except FluorgenError as error:
+        if not progress.events:  # nothing was done: there is no summary to give
+            raise
+        tally = Tally()
+        for event in progress.events:
+            tally.add(event)
+        return tally.summary(folder, found, cancelled=False), str(error)
+
+
+def _report(summary: Any, stopped: str, events: list[Any], found: Any, as_json: bool) -> int:
     """Print what became of the fields and return the exit code."""
-    unfinished = summary.failed or summary.cancelled
-    if summary.failed:
-        if total > 1:
-            for name in summary.failed:
-                output.warn(f"{name} failed: {summary.reasons[name]}")
-            sentence = (
-                f"{len(summary.failed)} of {total} fields failed; the others are in "
-                f"{summary.folder}."
-                if summary.done or summary.skipped
-                else f"All {total} fields failed; nothing was written."
-            )
-        else:
-            sentence = summary.reasons[summary.failed[0]]
-    elif summary.cancelled:
-        sentence = (
-            f"Stopped: {len(summary.done)} of {total} fields are done; the same command with "
-            "--resume goes on."
-        )
-    else:
-        sentence = ""
+    total = len(found.fields)
+    sentence = _failure(summary, stopped, total, found.unreadable)
     if sentence:
         output.fail(sentence, as_json=False)
     if as_json:
-        output.finish(_summary(summary, events, sentence))
+        failed = bool(stopped or summary.failed or found.unreadable)
+        status = "failed" if failed else "cancelled" if summary.cancelled else "done"
+        if status == "done" and found.left_out:
+            status = "partial"
+        output.finish(
+            {
+                "command": "stain",
+                "status": status,
+                "output": str(summary.folder),
+                "fields": [_record(event) for event in events],
+                "left_out": list(found.left_out),
+                "problems": list(summary.problems),
+            }
+            | ({"error": sentence} if sentence else {})
+        )
     elif summary.done or summary.skipped:
-        skipped = f", {len(summary.skipped)} were finished already" if summary.skipped else ""
-        output.result(f"{len(summary.done)} of {total} fields stained in {summary.folder}{skipped}")
-    return 1 if unfinished else 0
+        more = f", {len(summary.skipped)} were finished already" if summary.skipped else ""
+        if found.left_out:
+            more += f"; {len(found.left_out)} more left out, see the notes above"
+        output.result(f"{len(summary.done)} of {total} fields stained in {summary.folder}{more}")
+    return 1 if sentence else 0
 
 
-def _summary(summary: Any, events: list[Any], sentence: str) -> dict[str, Any]:
+def _failure(summary: Any, stopped: str, total: int, unreadable: Sequence[str]) -> str:
+    """Say in a sentence what was asked for and is not done, after a note on each failed field."""
+    if summary.failed and (stopped or total > 1):
+        for name in summary.failed:
+            output.warn(f"{name} failed: {summary.reasons[name]}")
+    if stopped:
+        output.warn(
+            f"{len(summary.done)} of {total} fields are done; the same command with --resume goes "
+            "on."
+        )
+        return stopped
+    if summary.failed:
+        if total == 1:
+            return str(summary.reasons[summary.failed[0]])
+        if not (summary.done or summary.skipped):
+            return f"All {total} fields failed; nothing was written."
+        return (
+            f"{len(summary.failed)} of {total} fields failed; the others are in {summary.folder}."
+        )
+    if summary.cancelled:
+        return (
+            f"Stopped: {len(summary.done)} of {total} fields are done; the same command with "
+            "--resume goes on."
+        )
+    if len(unreadable) > 1:
+        return (
+            f"{len(unreadable)} of the inputs could not be read, see the notes above; the fields "
+            f"of the others are in {summary.folder}."
+        )
+    return unreadable[0] if unreadable else ""
+
+
+def _record(event: Any) -> dict[str, Any]:
     from napari_fluorgen.workflow import FieldFailed, FieldSkipped, FieldWritten
 
-    fields = []
-    for event in events:
-        record: dict[str, Any] = {
-            "name": event.identity.name,
-            "well": event.identity.well,
-            "site": event.identity.site,
-        }
-        match event:
-            case FieldWritten():
-                record |= {
-                    "status": "done",
-                    "nuclei": event.nuclei,
-                    "seconds": round(event.seconds, 3),
-                    "messages": list(event.messages),
-                    "files": list(event.files),
-                }
-            case FieldSkipped():
-                record |= {"status": "skipped", "reason": event.reason}
-            case FieldFailed():
-                record |= {"status": "failed", "reason": event.reason}
-        fields.append(record)
-    status = "failed" if summary.failed else "cancelled" if summary.cancelled else "done"
-    return {
-        "command": "stain",
-        "status": status,
-        "output": str(summary.folder),
-        "fields": fields,
-        "problems": list(summary.problems),
-    } | ({"error": sentence} if sentence else {})
+    place = event.identity
+    record: dict[str, Any] = {"name": place.name, "well": place.well, "site": place.site}
+    match event:
+        case FieldWritten():
+            record |= {
+                "status": "done",
+                "nuclei": event.nuclei,
+                "seconds": round(event.seconds, 3),
+                "messages": list(event.messages),
+                "files": list(event.files),
+            }
+        case FieldSkipped():
+            record |= {"status": "skipped", "reason": event.reason}
+        case FieldFailed():
+            record |= {"status": "failed", "reason": event.reason}
+    return record

@@ -147,7 +147,7 @@ def _train_config(
     from napari_fluorgen.cli.guard import stop_on_interrupt
     from napari_fluorgen.errors import ConfigError, OutputError
     from napari_fluorgen.io.atomic import check_replaceable
-    from napari_fluorgen.models.saving import OWN_FILES
+    from napari_fluorgen.models.rdf import package_files
     from napari_fluorgen.training.config import read_config
 
     settings = read_config(config)
@@ -161,7 +161,7 @@ def _train_config(
         ) from None
     work = runs / settings.name
     package = folder or work / "package"
-    check_replaceable(package, overwrite, OWN_FILES)
+    check_replaceable(package, overwrite, package_files(package))
     if any(work.glob("*/last.ckpt")) and not (resume or overwrite):
         raise OutputError(
             f"{work} holds checkpoints of an earlier run: give --resume to go on from them or "

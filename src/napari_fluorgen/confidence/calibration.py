@@ -122,6 +122,16 @@ class Calibration:
         ModelError
             When a table is missing or damaged.
         """
+        try:
+            return cls._from_arrays(arrays)
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
+            raise ModelError(
+                "The calibration holds tables of another kind than expected: calibrate the model "
+                "again."
+            ) from error
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, Any]) -> Calibration:
         missing = [name for name in CLASSES if name not in arrays]
         if missing:
             raise ModelError(
@@ -166,14 +176,14 @@ class Calibration:
         ModelError
             When the file is missing or is no calibration.
         """
-        import zipfile
+        from napari_fluorgen.models.reading import UNREADABLE_ARRAYS
 
         try:
             with np.load(Path(path), allow_pickle=False) as arrays:
                 return cls.from_arrays(dict(arrays))
         except FileNotFoundError as error:
             raise ModelError(f"There is no calibration at {path}: name an npz file.") from error
-        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        except UNREADABLE_ARRAYS as error:
             raise ModelError(
                 f"{path} is not a calibration: an npz file made by fluorgen calibrate is needed."
             ) from error

@@ -98,12 +98,15 @@ class Verdict:
         Whether the guarantees may be relied on: the p-value exceeds the significance.
     message : str
         In words.
+    can_tell : bool
+        Whether there are enough calibration fields to call any field strange.
     """
 
     p_value: float
     statistic: float
     holds: bool
     message: str
+    can_tell: bool = True
 
 
 def summarise_field(
@@ -189,7 +192,8 @@ def compare_histogram(
     p_value = float(np.mean(distances >= distances[-1] * (1 - 1e-9)))
     statistic = float(distances[-1])
     holds = p_value > significance
-    if 1 / (n + 1) > significance:
+    can_tell = 1 / (n + 1) <= significance
+    if not can_tell:
         message = (
             f"The model was calibrated on {n} field{'' if n == 1 else 's'}, too few to tell "
             "whether this stack looks like them."
@@ -201,7 +205,7 @@ def compare_histogram(
             "This stack does not look like what the model was calibrated on; the guarantees do "
             f"not hold. {_difference(new, calibration.histogram)}"
         )
-    return Verdict(p_value, statistic, holds, message)
+    return Verdict(p_value, statistic, holds, message, can_tell)
 
 
 def _distances(histograms: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_fluorgen.errors import ConfigError, InputError, ModelError
+from napari_fluorgen.errors import ConfigError, ModelError
+from napari_fluorgen.overlap import find_overlaps
 
 Unit = Literal["object", "field"]
 
@@ -70,25 +71,7 @@ def best_overlap(truth: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
     InputError
         When the shapes differ.
     """
-    true, objects = np.asarray(truth), np.asarray(found)
-    if true.shape != objects.shape:
-        raise InputError(
-            f"The true nuclei have shape {true.shape} and those found have {objects.shape}: "
-            "they must be equal."
-        )
-    either = (true != 0) | (objects != 0)
-    # The appended pixel makes sure that background is row 0 and column 0.
-    _, row = np.unique(np.append(true[either], 0), return_inverse=True)
-    columns, column = np.unique(np.append(objects[either], 0), return_inverse=True)
-    pairs, overlap = np.unique(row * len(columns) + column, return_counts=True)
-    row, column = np.divmod(pairs, len(columns))
-    true_area = np.bincount(row, weights=overlap)
-    found_area = np.bincount(column, weights=overlap)
-    both = (row > 0) & (column > 0)
-    union = true_area[row[both]] + found_area[column[both]] - overlap[both]
-    best = np.zeros(len(columns))
-    np.maximum.at(best, column[both], overlap[both] / union)
-    return best[1:]
+    return find_overlaps(truth, found).best_of_found()
 
 
 def object_p_values(scores: ArrayLike, calibration: ObjectCalibration) -> NDArray[np.float64]:

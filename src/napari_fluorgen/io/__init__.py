@@ -2,8 +2,9 @@
 
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.io.cellvoyager import is_plate_folder, read_plate
+from napari_fluorgen.io.found import FieldSource, FoundFields
 from napari_fluorgen.io.plate import FieldEntry, Plate
-from napari_fluorgen.io.read import FieldSource, FoundFields, find_fields, read_stack
+from napari_fluorgen.io.read import find_fields, read_stack
 from napari_fluorgen.io.results import list_fields, read_field, write_field
 
 __all__ = [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from napari_fluorgen.errors import OutputError
+from napari_fluorgen.errors import OutputError, StorageError
+from napari_fluorgen.io.own_files import first_foreign
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space or choose another folder"),
@@ -24,12 +25,27 @@ _REASONS = {
 }
 
 
+def stops_writing(error: OSError) -> bool:
+    """Whether an error tells that nothing more fits on, or may be written to, a disk."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
-    """One sentence for an `OSError` that stopped the writing of `path`."""
+    """One sentence for an `OSError` that stopped the writing of `path`.
+
+    It is a `StorageError` where no other file could be written beside it either.
+    """
     reason, advice = _REASONS.get(
         error.errno or 0, (error.strerror or str(error), "choose another folder")
     )
-    return OutputError(f"Cannot write {path}: {reason}; {advice}.")
+    # A file that another program holds open is refused like one in a locked folder.
+    locked = error.errno in (errno.EACCES, errno.EPERM) and not _writable(Path(path).parent)
+    kind = StorageError if locked or stops_writing(error) else OutputError
+    return kind(f"Cannot write {path}: {reason}; {advice}.")
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def ensure_folder(folder: str | os.PathLike[str]) -> Path:
@@ -62,7 +78,9 @@ def path_exists(path: Path) -> bool:
         raise output_error(path, error) from error
 
 
-def check_replaceable(path: Path, overwrite: bool = False, own: Sequence[str] = ()) -> None:
+def check_replaceable(
+    path: Path, overwrite: bool = False, own: Collection[str] | None = None
+) -> None:
     """Refuse early what `atomic_path` with the same arguments would refuse.
 
     Raises
@@ -72,18 +90,41 @@ def check_replaceable(path: Path, overwrite: bool = False, own: Sequence[str] = 
     """
     if not path_exists(path):
         return
-    if own and path.is_dir():
-        held = {item.name for item in path.iterdir()}
-        if not held:
-            return
-        if not held.issuperset(own):
+    if path.is_dir():
+        _check_movable(path)
+    if own is not None and path.is_dir():
+        try:
+            foreign = first_foreign(path, own)
+            empty = foreign is None and not any(path.iterdir())
+        except OSError as error:
+            raise output_error(path, error) from error
+        if foreign is not None:
             raise OutputError(
-                f"{path} holds other files than would be written there: choose another folder."
+                f"{path} holds other files than were written there, the first is {foreign}: "
+                "move them away or choose another folder."
             )
+        if empty:
+            return
     if not overwrite:
         raise OutputError(
             f"{path} exists already: choose another name or folder, or ask for overwriting."
         )
+
+
+def _check_movable(path: Path) -> None:
+    """Refuse folders that cannot take another's place: a disk's, or one that we stand in."""
+    folder = path.resolve()
+    try:
+        here: Path | None = Path.cwd()
+    except OSError:  # it was deleted
+        here = None
+    if os.path.ismount(folder):
+        what = "is where a disk is mounted"
+    elif here is not None and here.is_relative_to(folder):
+        what = "is the folder in which you work, or lies above it"
+    else:
+        return
+    raise OutputError(f"{path} {what} and cannot be replaced as a whole: name a folder in it.")
 
 
 def _remove(path: Path) -> None:
@@ -95,7 +136,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def atomic_path(
-    path: str | os.PathLike[str], overwrite: bool = False, *, own: Sequence[str] = ()
+    path: str | os.PathLike[str], overwrite: bool = False, *, own: Collection[str] | None = None
 ) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block succeeds.
 
@@ -107,10 +148,11 @@ def atomic_path(
     path : path-like
         Final file or folder.
     overwrite : bool
-        Whether an existing `path` may be replaced.
-    own : sequence of str
-        For a folder: names that it always holds. An existing folder without them is somebody
-        else's and is not replaced even with `overwrite`; an empty one is taken in any case.
+        Whether an existing `path` may be replaced; a file never replaces a folder.
+    own : collection of str, optional
+        For a folder: the files in it that may be deleted, as from `own_files.listed_files`. One
+        that holds anything else is not replaced even with `overwrite`; an empty one is taken in
+        any case.
 
     Yields
     ------
@@ -124,13 +166,19 @@ def atomic_path(
     """
     path = Path(path)
     check_replaceable(path, overwrite, own)
-    ensure_folder(path.parent)
+    # a link to a folder stays: what it points to is replaced
+    target = path.resolve() if path.is_dir() else path.absolute()
+    ensure_folder(target.parent)
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"Cannot overwrite {path}: it is read-only; choose another folder.")
-    temporary = path.parent / f".{uuid4().hex[:8]}-unfinished{''.join(path.suffixes[-2:])}"
+    temporary = target.parent / f".{uuid4().hex[:8]}-unfinished{''.join(path.suffixes[-2:])}"
     try:
         yield temporary
-        _replace(temporary, path)
+        if own is not None:  # somebody may have put something there in the meantime
+            check_replaceable(path, overwrite, own)
+        if target.is_dir() and not temporary.is_dir():
+            raise OutputError(f"{path} is a folder, which no file replaces: name a file in it.")
+        _replace(temporary, target)
     except OSError as error:
         # Errors of reading inside the block are InputErrors by then; what is left is writing.
         raise output_error(path, error) from error
@@ -139,7 +187,7 @@ def atomic_path(
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    if not (path.is_dir() and not path.is_symlink()):
+    if not path.is_dir():
         temporary.replace(path)
         return
     # A folder cannot be replaced in one step: keep the old one until the new one stands.

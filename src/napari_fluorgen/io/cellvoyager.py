@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_fluorgen.errors import InputError
@@ -176,10 +176,7 @@ def _group(
     groups: dict[str, list[tuple[str, PlaneName]]] = defaultdict(list)
     for text, name in parsed.items():
         groups[name.stem].append((text, name))
-    expected = {name.plane for name in parsed.values() if name.channel == channel}
-    # A number that no field has was left out on purpose, unless there is but one field to tell by.
-    if expected and len(groups) == 1:
-        expected |= set(range(1, max(expected)))
+    expected = _expected_planes(groups.values(), channel)
     entries = [_entry(folder, group, channel, expected, metadata) for group in groups.values()]
 
     def order(entry: FieldEntry) -> tuple[object, ...]:
@@ -190,6 +187,42 @@ def _group(
     return sorted(entries, key=order)
 
 
+def _series(group: list[tuple[str, PlaneName]], channel: int) -> tuple[dict[int, str], list[str]]:
+    """A field's planes of a channel by number, and the files that belong to another series.
+
+    Of several actions that image the channel, the one with most planes took the focus series.
+    """
+    mine = [(text, name) for text, name in group if name.channel == channel]
+    depth = Counter(name.action for name in {replace(name, suffix="") for _, name in mine})
+    endings = Counter(name.suffix for _, name in mine)
+    mine.sort(key=lambda item: (-depth[item[1].action], item[1].action, -endings[item[1].suffix]))
+    planes: dict[int, str] = {}
+    left = []
+    for text, name in mine:
+        if name.action != mine[0][1].action or name.plane in planes:
+            left.append(text)
+        else:
+            planes[name.plane] = text
+    return planes, left
+
+
+def _expected_planes(groups: Iterable[list[tuple[str, PlaneName]]], channel: int) -> set[int]:
+    """Plane numbers that a whole field has: those that at least half of the fields have.
+
+    Each number is voted on by itself: every field may have lost another plane.
+    """
+    found = [set(_series(group, channel)[0]) for group in groups]
+    imaged = sum(map(bool, found))
+    votes = Counter(plane for planes in found for plane in planes)
+    expected = {plane for plane, count in votes.items() if 2 * count >= imaged} or set(votes)
+    if not expected:
+        return set()
+    # A number that no field has was left out on purpose, unless there is but one field to tell by.
+    if len(found) == 1:
+        expected |= set(range(1, max(expected)))
+    return expected
+
+
 def _entry(
     folder: Path,
     group: list[tuple[str, PlaneName]],
@@ -198,13 +231,13 @@ def _entry(
     metadata: PlateMetadata,
 ) -> FieldEntry:
     first = group[0][1]
-    planes: dict[int, str] = {}
+    planes, left = _series(group, channel)
     stains: dict[str, list[tuple[str, PlaneName]]] = defaultdict(list)
     notes = []
+    if left:
+        notes.append(f"Left out, beside the brightfield series of its field: {some_names(left)}.")
     for text, name in group:
-        if name.channel == channel:
-            planes.setdefault(name.plane, text)
-        elif 1 <= name.channel <= len(STAINS):
+        if name.channel != channel and 1 <= name.channel <= len(STAINS):
             stains[STAINS[name.channel - 1]].append((text, name))
     truth = {}
     channel_files = {}
@@ -216,7 +249,10 @@ def _entry(
             truth[stain] = folder / files[0][0]
         elif files:
             notes.append(f"C{number:02d} has {len(files)} planes: no true {stain} stain is read.")
-    numbers = tuple(sorted(planes))
+    if surplus := sorted(planes.keys() - expected):
+        names = ", ".join(f"Z{number:02d}" for number in surplus)
+        notes.append(f"{first.stem}: {names} left out, which most fields of the plate lack.")
+    numbers = tuple(sorted(planes.keys() & expected))
     heights = [metadata.heights.get(planes[number]) for number in numbers]
     z_um = tuple(height for height in heights if height is not None)
     return FieldEntry(

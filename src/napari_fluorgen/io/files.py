@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ IMAGE_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".png")
 
 ONE_PLANE = "There is only one plane: focus cannot be used, and stains will be unreliable."
 
-_MICROSCOPE_FORMATS = {
+MICROSCOPE_FORMATS = {
     ".czi": "Zeiss CZI",
     ".lif": "Leica LIF",
     ".lof": "Leica LOF",
@@ -48,12 +49,16 @@ class ImageFile:
         Height of each plane.
     notes : tuple of str
         What was assumed.
+    files : tuple of Path
+        Of an image that says of itself over which files it is split, all that hold its planes;
+        else empty.
     """
 
     planes: tuple[Plane, ...]
     pixel_size_um: tuple[float, float] | None = None
     z_um: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def open_image(path: Path) -> ImageFile:
@@ -98,9 +103,9 @@ def check_file(path: Path) -> None:
     """
     suffix = path.suffix.lower()
     check_reachable(path)
-    if suffix in _MICROSCOPE_FORMATS:
+    if suffix in MICROSCOPE_FORMATS:
         raise InputError(
-            f"{path} is a {_MICROSCOPE_FORMATS[suffix]} file, which is not read: export its "
+            f"{path} is a {MICROSCOPE_FORMATS[suffix]} file, which is not read: export its "
             "brightfield z-stack as OME-TIFF (in the microscope's software, or in Fiji with "
             "Bio-Formats) and open that."
         )
@@ -131,7 +136,21 @@ def unreadable(path: Path, error: Exception) -> InputError:
 
 def field_name(path: Path) -> str:
     """Name of a field for output files: the file's name without its image endings."""
-    return re.sub(r"(\.ome)?(\.tiff?|\.btf|\.tf8|\.png|\.zarr)$", "", path.name, flags=re.I)
+    # ``.`` and ``..`` are named as the folders they stand for, while a link keeps its own name.
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    return re.sub(r"(\.ome)?(\.tiff?|\.btf|\.tf8|\.png|\.zarr)$", "", name, flags=re.I)
+
+
+def image_name(path: Path, image: ImageFile) -> str:
+    """Name of the field in an image, which may be split over files: what their names share."""
+    if len(image.files) < 2:
+        return field_name(path)
+    names = [field_name(file) for file in image.files]
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    shared = re.sub(
+        r"[_\-. ]*(?:z|plane|slice)?[_=]?\d*$", "", "".join(a[0] for a in same), flags=re.I
+    )
+    return shared or names[0]
 
 
 def natural_key(text: str) -> list[tuple[int, int | str]]:

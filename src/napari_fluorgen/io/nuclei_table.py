@@ -26,6 +26,12 @@ def write_csv(path: Path, table: Table) -> None:
         writer.writerows(zip(*columns.values(), strict=True))
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file begins as `write_csv` begins one."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("label,probability_mean,")
+
+
 def to_lists(table: Table) -> dict[str, list[Any]]:
     """Columns as JSON has them; NaN becomes None."""
     return {

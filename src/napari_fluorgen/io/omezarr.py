@@ -64,8 +64,15 @@ def _attributes(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def find_images(path: Path) -> list[tuple[Path, FieldIdentity]]:
-    """Images of an OME-Zarr: one, or a plate's fields by well and site.
+def find_images(path: Path) -> tuple[list[tuple[Path, FieldIdentity]], list[str]]:
+    """Images of an OME-Zarr: one, those of a bioformats2raw folder, or a plate's fields.
+
+    Returns
+    -------
+    list of (Path, FieldIdentity)
+        By well and site, or by number.
+    list of str
+        A sentence for each well that cannot be read.
 
     Raises
     ------
@@ -74,33 +81,65 @@ def find_images(path: Path) -> list[tuple[Path, FieldIdentity]]:
     """
     metadata = _attributes(path)
     if "multiscales" in metadata:
-        return [(path, FieldIdentity(field_name(path)))]
+        return [(path, FieldIdentity(field_name(path)))], []
+    if "bioformats2raw.layout" in metadata and "plate" not in metadata:
+        return _numbered_images(path), []
     if "plate" not in metadata:
         raise InputError(
             f"{path} is a Zarr folder without NGFF image metadata: expected OME-Zarr 0.4 or 0.5; "
             "export it again as OME-Zarr or OME-TIFF."
         )
     try:
-        found = _plate_images(path, metadata["plate"])
+        found, problems = _plate_images(path, metadata["plate"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} has damaged NGFF plate metadata ({type(error).__name__}: {error}): expected "
             "wells with their images; export it again as OME-Zarr."
         ) from error
-    return sorted(found, key=lambda item: natural_key(item[1].name))
+    if problems and not found:
+        raise InputError(problems[0])
+    return sorted(found, key=lambda item: natural_key(item[1].name)), problems
 
 
-def _plate_images(path: Path, metadata: dict[str, Any]) -> list[tuple[Path, FieldIdentity]]:
+def _numbered_images(path: Path) -> list[tuple[Path, FieldIdentity]]:
+    """Images ``0``, ``1`` and so on, which bioformats2raw converts from one file."""
+    try:
+        names = sorted(
+            (child.name for child in path.iterdir() if child.name.isdigit() and child.is_dir()),
+            key=int,
+        )
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not names:
+        raise InputError(
+            f"{path} has the layout of bioformats2raw but none of its images: expected folders 0, "
+            "1 and so on; copy it again with all that it holds."
+        )
+    stem = field_name(path)
+    fields = [FieldIdentity(stem if len(names) == 1 else f"{stem}_{name}") for name in names]
+    return [(path / name, identity) for name, identity in zip(names, fields, strict=True)]
+
+
+def _plate_images(
+    path: Path, metadata: dict[str, Any]
+) -> tuple[list[tuple[Path, FieldIdentity]], list[str]]:
     plate = str(metadata.get("name") or field_name(path))
     found = []
+    problems = []
     for well in metadata.get("wells", []):
         row, column = str(well["path"]).split("/")[:2]
         name = f"{row}{int(column):02d}" if column.isdigit() else f"{row}{column}"
-        images = _attributes(path / well["path"]).get("well", {}).get("images", [])
-        for site, image in enumerate(images, start=1):
+        try:
+            images = _attributes(path / well["path"]).get("well", {}).get("images", [])
+            places = [path / well["path"] / str(image["path"]) for image in images]
+        except (InputError, AttributeError, KeyError, TypeError) as error:
+            reason = str(error) if isinstance(error, InputError) else "its metadata is damaged"
+            problems.append(f"Well {name} of {path} is left out: {reason.rstrip('.')}.")
+            continue
+        for site, place in enumerate(places, start=1):
             identity = FieldIdentity(f"{plate}_{name}_F{site:03d}", plate, name, site)
-            found.append((path / well["path"] / str(image["path"]), identity))
-    return found
+            found.append((place, identity))
+    return found, problems
 
 
 def read_image(path: Path) -> BrightfieldStack:

@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_fluorgen.io.blocks import BLOCK_PX, blocks
 from napari_fluorgen.io.files import unreadable
+from napari_fluorgen.io.own_files import OF_THE_SYSTEM
 from napari_fluorgen.stack import STAINS, StainedField
 
 _VERSION = "0.5"
@@ -259,17 +260,28 @@ class Channel:
         return (self.index, *key) if isinstance(key, tuple) else (self.index, key)
 
 
+_GROUPS = {"zarr.json", "labels", "confidence"}
+"""What an OME-Zarr of a field holds, beside the levels of its images."""
+
+
 def is_stained_field(path: Path) -> bool:
     """Whether a folder holds what `write_stained_field` writes, and nothing else."""
     if path.is_symlink() or not path.is_dir():
         return False
     held = {item.name for item in path.iterdir()}
-    groups = {"zarr.json", "labels", "confidence"}
-    return (
-        held >= groups
-        and all(name.isdecimal() for name in held - groups)
-        and {item.name for item in (path / "labels").iterdir()} == {"zarr.json", "nuclei"}
-    )
+    return held >= _GROUPS and added_to_field(path) is None and (path / "labels/nuclei").is_dir()
+
+
+def added_to_field(path: Path) -> str | None:
+    """Name in an OME-Zarr of something that `write_stained_field` does not write, if any."""
+    labels = path / "labels"
+    held = {item.name for item in path.iterdir()} - _GROUPS - OF_THE_SYSTEM
+    inside = {item.name for item in labels.iterdir()} if labels.is_dir() else set()
+    added = [
+        *(name for name in sorted(held) if not name.isdecimal()),
+        *(f"labels/{name}" for name in sorted(inside - {"zarr.json", "nuclei"} - OF_THE_SYSTEM)),
+    ]
+    return added[0] if added else None
 
 
 def _omero(names: Sequence[str], levels: Sequence[Any]) -> dict[str, Any]:

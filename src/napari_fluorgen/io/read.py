@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from itertools import count
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.cellvoyager import is_plate_folder, parse_name, read_plate
 from napari_fluorgen.io.files import (
     IMAGE_SUFFIXES,
+    MICROSCOPE_FORMATS,
     ONE_PLANE,
+    ImageFile,
     check_file,
     check_reachable,
     field_name,
+    image_name,
     natural_key,
     open_image,
     some_names,
 )
+from napari_fluorgen.io.found import FieldSource, FoundFields, renamed, unique_fields
 from napari_fluorgen.io.lazy import PlaneStack
 from napari_fluorgen.io.plate import FieldEntry, Plate
+from napari_fluorgen.io.run_record import RUN_FILE
 from napari_fluorgen.io.series import find_series, read_series
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
 _DEPTH = 3
-
-
-@dataclass(frozen=True)
-class FieldSource:
-    """A field that can be opened.
-
-    Attributes
-    ----------
-    identity : FieldIdentity
-        With a name that is unique among the fields found together.
-    open : callable
-        Gives the stack; raises `InputError` where its files are damaged.
-    """
-
-    identity: FieldIdentity
-    open: Callable[[], BrightfieldStack]
-
-
-@dataclass(frozen=True)
-class FoundFields:
-    """What was found under some paths.
-
-    Attributes
-    ----------
-    fields : tuple of FieldSource
-        In natural order.
-    problems : tuple of str
-        A sentence for each path, field or file that cannot be used.
-    """
-
-    fields: tuple[FieldSource, ...]
-    problems: tuple[str, ...] = ()
 
 
 def is_ome_zarr(path: Path) -> bool:
@@ -100,11 +75,7 @@ def read_stack(
         if not found.fields:
             raise InputError(found.problems[0])
         if len(found.fields) > 1:
-            names = some_names([source.identity.name for source in found.fields])
-            raise InputError(
-                f"{path} holds {len(found.fields)} fields ({names}): open one of them, or all with "
-                "read_plate or `fluorgen stain`."
-            )
+            raise InputError(_several(path, found))
         stack = found.fields[0].open()
         stack = replace(stack, notes=stack.notes + found.problems)
     elif parse_name(path.name) is not None:
@@ -113,12 +84,34 @@ def read_stack(
         stack = _open_file(path)
     if pixel_size_um is None:
         return stack
-    size = (
-        (pixel_size_um, pixel_size_um) if isinstance(pixel_size_um, int | float) else pixel_size_um
-    )
+    size: Any = pixel_size_um
+    if isinstance(size, Real):  # as NumPy's numbers are, which are no float
+        size = (size, size)
     if len(size) != 2 or not all(0 < value < float("inf") for value in size):
         raise InputError(f"The pixel size {pixel_size_um} is no length: expected µm, as 0.325.")
     return replace(stack, pixel_size_um=(float(size[0]), float(size[1])))
+
+
+def _several(path: Path, found: FoundFields) -> str:
+    """What to do with a folder of several fields, by what can open them."""
+    names = some_names([source.identity.name for source in found.fields])
+    places = [_place(source) for source in found.fields]
+    advice = "all with napari_fluorgen.io.find_fields or `fluorgen stain`."
+    if is_plate_folder(path):
+        advice = "a field by naming one of its files, or all with read_plate or `fluorgen stain`."
+    elif places[0] is not None and places[0] != path:
+        advice = f"one by naming it ({places[0]}), or {advice}"
+    return f"{path} holds {len(found.fields)} fields ({names}): open {advice}"
+
+
+def _place(source: FieldSource) -> Path | None:
+    """File or folder that opens a field alone; None where its planes lie among others'."""
+    opener = source.open
+    while isinstance(opener, partial) and opener.func is renamed:
+        opener = opener.args[0]
+    if isinstance(opener, partial) and isinstance(opener.args[0], Path):
+        return opener.args[0]
+    return None
 
 
 def find_fields(
@@ -130,7 +123,7 @@ def find_fields(
     ----------
     paths : path-like or sequence of path-like
         As for `read_stack`; plates and folders of stacks give all their fields, other folders
-        those of their subfolders.
+        those of their subfolders, without those that hold results of staining.
 
     Returns
     -------
@@ -141,42 +134,56 @@ def find_fields(
         paths = [paths]
     sources: list[FieldSource] = []
     problems: list[str] = []
+    unreadable: list[str] = []
+    left_out: list[str] = []
     plates: dict[Path, Plate | InputError] = {}
     for item in paths:
         path = Path(item)
+        lost: list[str] = []
         try:
             check_reachable(path)
             if path.is_dir():
                 known = len(problems)
-                inside = _in_folder(path, problems, _DEPTH)
+                inside = _in_folder(path, problems, lost, _DEPTH)
                 if not inside and len(problems) == known:
                     problems.append(_nothing(path))
+                if inside:
+                    left_out += lost
+                else:
+                    unreadable.append(problems[known])
                 sources += inside
             elif parse_name(path.name) is not None:
                 sources.append(_source(_entry_of(path, plates)))
             else:
                 check_file(path)
-                sources.append(
-                    FieldSource(FieldIdentity(field_name(path)), partial(_open_file, path))
-                )
+                sources.append(_file_source(path))
         except InputError as error:
             problems.append(str(error))
-    return FoundFields(tuple(_unique(sources)), tuple(dict.fromkeys(problems)))
+            unreadable.append(str(error))
+    told = (tuple(dict.fromkeys(sentences)) for sentences in (problems, unreadable, left_out))
+    return FoundFields(tuple(unique_fields(sources)), *told)
 
 
-def _in_folder(folder: Path, problems: list[str], depth: int) -> list[FieldSource]:
+def _in_folder(folder: Path, problems: list[str], lost: list[str], depth: int) -> list[FieldSource]:
+    """Fields below a folder; what is said of it goes to `problems`, of what is lost to both."""
     if is_ome_zarr(folder):
         from napari_fluorgen.io.omezarr import find_images
 
+        images, unread = find_images(folder)
+        problems += unread
+        lost += unread
         return [
-            FieldSource(identity, partial(_open_zarr, path, identity))
-            for path, identity in find_images(folder)
+            FieldSource(identity, partial(_open_zarr, path, identity)) for path, identity in images
         ]
     if is_plate_folder(folder):
         plate = read_plate(folder)
         problems += plate.notes
+        lost += [entry.describe_missing() for entry in plate.fields if entry.missing]
         return [_source(entry) for entry in plate.complete]
-    children = sorted(_children(folder), key=lambda path: natural_key(path.name))
+    children = sorted(
+        (path for path in _children(folder) if not _holds_results(path)),
+        key=lambda path: natural_key(path.name),
+    )
     files = [path for path in children if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if files:
         beside = [path.name for path in children if is_ome_zarr(path) or is_plate_folder(path)]
@@ -185,19 +192,39 @@ def _in_folder(folder: Path, problems: list[str], depth: int) -> list[FieldSourc
                 f"{folder}: left out, folders beside images: {some_names(beside)}; name them to "
                 "read them too."
             )
-        return _loose_files(folder, files, problems)
+        return _loose_files(folder, files, problems, lost)
     sources: list[FieldSource] = []
     if depth:
         for child in children:
             if child.is_dir():
                 try:
-                    sources += _in_folder(child, problems, depth - 1)
+                    sources += _in_folder(child, problems, lost, depth - 1)
                 except InputError as error:
                     problems.append(str(error))
+                    lost.append(str(error))
     return sources
 
 
+def _holds_results(folder: Path) -> bool:
+    """Whether staining wrote there: its stains are no brightfield."""
+    if folder.suffix.lower() in IMAGE_SUFFIXES:  # one question less for each file of a plate
+        return False
+    try:
+        return (folder / RUN_FILE).is_file()
+    except OSError:
+        return False
+
+
 def _nothing(folder: Path) -> str:
+    foreign = [path for path in _children(folder) if path.suffix.lower() in MICROSCOPE_FORMATS]
+    if foreign:
+        names = some_names(sorted((path.name for path in foreign), key=natural_key))
+        kinds = sorted({MICROSCOPE_FORMATS[path.suffix.lower()] for path in foreign})
+        return (
+            f"{folder} holds no images that are read, but files in {' and '.join(kinds)} "
+            f"({names}): export their brightfield z-stacks as OME-TIFF (in the microscope's "
+            "software, or in Fiji with Bio-Formats) and open those."
+        )
     return (
         f"{folder} holds no images: expected CellVoyager files, TIFF stacks, single-plane TIFF or "
         "PNG files, or OME-Zarr; choose the folder that holds them."
@@ -211,31 +238,54 @@ def _children(folder: Path) -> list[Path]:
         raise InputError(f"{folder} cannot be listed: {error.strerror}.") from error
 
 
-def _loose_files(folder: Path, files: list[Path], problems: list[str]) -> list[FieldSource]:
+def _loose_files(
+    folder: Path, files: list[Path], problems: list[str], lost: list[str]
+) -> list[FieldSource]:
     """Stacks of a folder: each multi-plane file is one; else single-plane files make series."""
-    stacks: list[Path] = []
+    stacks: list[FieldSource] = []
     single: list[Path] = []
     damaged: dict[Path, str] = {}
+    done: set[Path] = set()
     for path in files:
+        if path in done:
+            continue
         try:
-            (stacks if len(open_image(path).planes) > 1 else single).append(path)
+            image = open_image(path)
         except InputError as error:
             damaged[path] = str(error)
+            continue
+        done.update(image.files)
+        if len(image.planes) > 1 or image.files:
+            stacks.append(_image_source(path, image))
+        else:
+            single.append(path)
     if stacks:
         problems += damaged.values()
+        lost += damaged.values()
         if single:
             problems.append(
                 f"{folder}: left out, single planes beside stacks: "
                 f"{some_names([path.name for path in single])}."
             )
-        return [
-            FieldSource(FieldIdentity(field_name(path)), partial(_open_file, path))
-            for path in stacks
-        ]
+        return stacks
     # A damaged plane stays in its series, whose opening then says so: a stack is never
     # read without a plane that belongs to it.
     series = find_series(folder, [path for path in files if path in damaged or path in single])
     return [FieldSource(FieldIdentity(found.name), partial(read_series, found)) for found in series]
+
+
+def _file_source(path: Path) -> FieldSource:
+    """A file's field; files of one OME-TIFF give the same field, which is then listed once."""
+    if ".ome." in path.name.lower():
+        # What is damaged says so when the field is opened.
+        with suppress(InputError):
+            return _image_source(path, open_image(path))
+    return FieldSource(FieldIdentity(field_name(path)), partial(_open_file, path))
+
+
+def _image_source(path: Path, image: ImageFile) -> FieldSource:
+    identity = FieldIdentity(image_name(path, image))
+    return FieldSource(identity, partial(_open_file, image.files[0] if image.files else path))
 
 
 def _open_file(path: Path) -> BrightfieldStack:
@@ -243,7 +293,7 @@ def _open_file(path: Path) -> BrightfieldStack:
     notes = file.notes + ((ONE_PLANE,) if len(file.planes) == 1 else ())
     return BrightfieldStack(
         data=PlaneStack(file.planes),
-        identity=FieldIdentity(field_name(path)),
+        identity=FieldIdentity(image_name(path, file)),
         pixel_size_um=file.pixel_size_um,
         z_um=file.z_um,
         source=str(path),
@@ -281,44 +331,3 @@ def _open_entry(entry: FieldEntry) -> BrightfieldStack:
 
 def _source(entry: FieldEntry) -> FieldSource:
     return FieldSource(entry.identity, partial(_open_entry, entry))
-
-
-def _unique(sources: Iterable[FieldSource]) -> list[FieldSource]:
-    """Drop fields that were given twice; number names that several fields share."""
-    seen: dict[str, list[FieldSource]] = {}
-    given = [source for source in sources if not _known(source, seen)]
-    taken = set(seen)
-    kept = []
-    for source in given:
-        name = source.identity.name
-        if source is not seen[name][0]:
-            numbers = (number for number in count(2) if f"{name}_{number}" not in taken)
-            identity = replace(source.identity, name=f"{name}_{next(numbers)}")
-            taken.add(identity.name)
-            source = FieldSource(identity, partial(_renamed, source.open, identity))
-        kept.append(source)
-    return kept
-
-
-def _known(source: FieldSource, seen: dict[str, list[FieldSource]]) -> bool:
-    """Whether a field was seen before; it is then."""
-    same = seen.setdefault(source.identity.name, [])
-    if any(_same(source, other) for other in same):
-        return True
-    same.append(source)
-    return False
-
-
-def _same(a: FieldSource, b: FieldSource) -> bool:
-    first, second = a.open, b.open
-    return (
-        isinstance(first, partial)
-        and isinstance(second, partial)
-        and first.func == second.func
-        and first.args == second.args
-    )
-
-
-def _renamed(opener: Callable[[], BrightfieldStack], identity: FieldIdentity) -> BrightfieldStack:
-    # Files named by the instrument would clash with those of the field of the same name.
-    return replace(opener(), identity=identity, channel_files={})

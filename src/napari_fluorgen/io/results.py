@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io.atomic import atomic_path, ensure_folder, path_exists
 from napari_fluorgen.io.files import unreadable
-from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, to_lists, write_csv
+from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, is_table, to_lists, write_csv
 from napari_fluorgen.io.run_record import RUN_FILE, read_record, read_run, update_run
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 FORMATS = ("tiff", "ome-zarr")
 RESULT = "result"
+SOFTWARE = "napari-fluorgen result"
+"""In the tag Software of every TIFF of a result: a killed run leaves files without a record."""
 _VERDICT = "verdict"
 
 
@@ -53,7 +55,7 @@ def write_field(
     format : {"tiff", "ome-zarr"}
         Kind of file.
     overwrite : bool
-        Whether files of an earlier run may be replaced.
+        Whether files of an earlier run may be replaced; never those of anybody else.
     prepared : Path, optional
         An OME-Zarr on the disk of `folder` that holds the field already; it is moved there.
 
@@ -65,8 +67,9 @@ def write_field(
     Raises
     ------
     OutputError
-        Something exists and `overwrite` is false, or the folder cannot be written; then an older
-        result is still whole, or no longer listed, and nothing of a new one is left behind.
+        Something exists and `overwrite` is false or it is no result of this field, or the folder
+        cannot be written; then an older result is still whole, or no longer listed, and nothing
+        of a new one is left behind.
     InputError
         ``run.json`` is damaged.
     """
@@ -86,6 +89,7 @@ def write_field(
         raise OutputError(
             f"{existing[0]} exists already: choose another folder, or ask for overwriting."
         )
+    _check_own(folder, field.identity.name, names.values(), _recorded(previous))
     files = [folder / name for name in names.values()]
     # All are written before the first takes its name: a full disk leaves an older result whole.
     with contextlib.ExitStack() as unfinished:
@@ -132,11 +136,18 @@ def smallest_labels(labels: NDArray[Any]) -> NDArray[Any]:
     return labels.astype(np.uint16 if largest <= 0xFFFF else np.uint32, copy=False)
 
 
-def write_tiff(path: Path, image: NDArray[Any], pixel_size_um: tuple[float, float] | None) -> None:
+def write_tiff(
+    path: Path,
+    image: NDArray[Any],
+    pixel_size_um: tuple[float, float] | None,
+    *,
+    software: str = SOFTWARE,
+) -> None:
     """Write one plane as TIFF with deflate; ImageJ's metadata where it knows the type."""
     import tifffile
 
     options: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 4}}
+    options["software"] = software
     imagej = image.dtype in (np.uint8, np.uint16, np.float32)
     if imagej:
         options |= {"imagej": True, "metadata": {"axes": "YX"}}
@@ -181,6 +192,53 @@ def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[
 def _recorded(record: Mapping[str, Any]) -> list[str]:
     """Names of the files that a field's record lists."""
     return list(record.get(RESULT, {}).get("files", {}).values())
+
+
+def _check_own(folder: Path, name: str, names: Iterable[str], recorded: Sequence[str]) -> None:
+    """Refuse to replace what is no result of a field: a true stain may have the name of ours."""
+    from napari_fluorgen.io.omezarr_write import added_to_field
+
+    owners: dict[str, str] | None = None  # the record of a plate is large: read once, if at all
+    for file in names:
+        path = folder / file
+        if not path_exists(path):
+            continue
+        if path.is_dir() and (added := added_to_field(path)) is not None:
+            raise OutputError(
+                f"{path} holds {added}, which staining did not write, and is not replaced: move "
+                "it away or choose another folder."
+            )
+        if file in recorded:
+            continue
+        if owners is None:
+            owners = {one: key for key, rec in read_run(folder).items() for one in _recorded(rec)}
+        if file in owners:
+            raise OutputError(
+                f"{path} is of the result of '{owners[file]}' and is not replaced by that of "
+                f"'{name}': choose another folder."
+            )
+        if not _bears_our_mark(path):
+            raise OutputError(
+                f"{path} exists already and is no result of '{name}', so that it is not replaced "
+                "even with overwriting: move it away or choose another folder."
+            )
+
+
+def _bears_our_mark(path: Path) -> bool:
+    """Whether a file without a record is what a killed run left of a result."""
+    import tifffile
+
+    from napari_fluorgen.io.omezarr_write import is_stained_field
+
+    if path.is_dir():
+        return is_stained_field(path)
+    try:
+        if path.suffix == ".csv":
+            return is_table(path)
+        with tifffile.TiffFile(path) as file:
+            return file.pages.first.tags.valueof("Software") == SOFTWARE
+    except Exception:  # tifffile raises many kinds on what is no TIFF
+        return False
 
 
 def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, str]) -> None:

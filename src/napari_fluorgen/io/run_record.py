@@ -125,7 +125,9 @@ def _entry(record: Mapping[str, Any]) -> str:
 
 
 def _encode(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_jsonable)
+    text = json.dumps(value, ensure_ascii=False, default=_jsonable)
+    # A file name that is no UTF-8 holds lone surrogates, which JSON has as \udce9.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextlib.contextmanager

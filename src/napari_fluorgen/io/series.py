@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from napari_fluorgen.io.files import (
     ONE_PLANE,
     ImageFile,
     check_one_shape,
+    field_name,
     natural_key,
     open_image,
     some_names,
@@ -21,7 +23,15 @@ from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
 # ``Z1341.95``, ``z=-2.5``, ``z10um`` are heights in µm; ``z03``, ``_Z7`` are numbers of planes.
 _HEIGHT = re.compile(r"(?<![a-z])z[=_]?([+-]?\d+\.\d+|[+-]?\d+(?=um|µm))(?:um|µm)?", re.I)
-_NUMBER = re.compile(r"(?<![a-z])(?:z|plane|slice)[=_]?(\d+)(?!\d*\.\d)", re.I)
+# ``f01p03`` is how Opera and Operetta number a plane after its field of view.
+_NUMBER = re.compile(
+    r"(?:(?<![a-z])(?:z|plane|slice)[=_]?|(?:(?<=f\d)|(?<=f\d\d)|(?<=f\d{3}))p)(\d+)(?!\d*\.\d)",
+    re.I,
+)
+_OPERA = re.compile(r"(?P<field>r\d+c\d+f\d+)p\d+-ch\d+(?:sk(?P<time>\d+))?", re.I)
+_TRAILING = re.compile(r"\d+(?:\.\d+)?$")
+# Their numbers count places, not planes.
+_PLACE = re.compile(r"(?<![A-Za-z])(?:[A-P]|(?i:well|site|pos|position|xy|fov)[=_-]?)\d+$")
 # Not ``C03``, which is a well, nor ``r03c03``, a row and column.
 _CHANNEL = re.compile(r"(?<![A-Za-z])(?:ch|Ch|CH|channel|Channel)_?\d+|(?<![A-Za-z0-9])[cw]\d+")
 _NOT_BRIGHTFIELD = re.compile(
@@ -67,12 +77,13 @@ def find_series(folder: Path, files: list[Path]) -> list[Series]:
     Returns
     -------
     list of Series
-        Usually one; several where plane numbers repeat under different prefixes.
+        Usually one; several where planes repeat under different prefixes, and one for each file
+        where names tell no planes.
 
     Raises
     ------
     InputError
-        Nothing but fluorescence or masks, or several channels mixed.
+        Nothing but fluorescence or masks, several channels mixed, or a plane twice.
     """
     kept = [path for path in files if not _NOT_BRIGHTFIELD.search(path.stem)]
     if not kept:
@@ -87,18 +98,67 @@ def find_series(folder: Path, files: list[Path]) -> list[Series]:
     left = sorted((path.name for path in files if path not in named), key=natural_key)
     notes = (f"Left out, not planes of the series: {some_names(left)}.",) if left else ()
     _check_one_channel(folder, kept)
+    kept.sort(key=lambda path: natural_key(path.name))
     if named is heights:
         kept.sort(key=heights.__getitem__)
-        return [Series(folder.name, tuple(kept), tuple(map(heights.__getitem__, kept)), notes)]
-    kept.sort(key=lambda path: natural_key(path.name))
-    if named is not numbers or len(set(numbers.values())) == len(kept):
-        return [Series(folder.name, tuple(kept), None, notes)]
+        return [
+            Series(name, group, tuple(map(heights.__getitem__, group)), notes)
+            for name, group in _by_prefix(folder, kept, heights, _HEIGHT)
+        ]
+    if named is numbers:
+        groups = _by_prefix(folder, kept, numbers, _NUMBER)
+        return [Series(name, group, None, notes) for name, group in groups]
+    if _are_planes(kept):
+        return [Series(field_name(folder), tuple(kept), None, notes)]
+    alone = (
+        f"{folder}: the file names tell no planes, so each file is a field of one plane; name the "
+        "planes of a focus series …_z1, …_z2 and so on to read them as one.",
+    )
+    return [Series(field_name(path), (path,), None, notes + alone) for path in kept]
+
+
+def _by_prefix(
+    folder: Path, files: list[Path], places: Mapping[Path, float], token: re.Pattern[str]
+) -> list[tuple[str, tuple[Path, ...]]]:
+    """Name and files of each field: those whose names are the same but for the plane."""
     groups: dict[str, list[Path]] = defaultdict(list)
-    for path in kept:
-        groups[_NUMBER.sub("", path.stem).strip("_- .")].append(path)
-    return [
-        Series(name or folder.name, tuple(group), None, notes) for name, group in groups.items()
-    ]
+    for path in files:
+        groups[_prefix(path.stem, token)].append(path)
+    distinct = len({places[path] for path in files}) == len(files)
+    # Words before the planes of one series may differ; prefixes that are counted are fields.
+    counted = len({re.sub(r"\d+", "#", name) for name in groups}) == 1
+    if distinct and not (counted and len(groups) > 1 and min(map(len, groups.values())) > 1):
+        single = len(groups) == 1 and _OPERA.match(files[0].stem)
+        return [(next(iter(groups)) if single else field_name(folder), tuple(files))]
+    for group in groups.values():
+        by_place = {places[path]: path.name for path in reversed(group)}
+        for path in group:
+            if by_place[places[path]] != path.name:
+                raise InputError(
+                    f"{folder}: {by_place[places[path]]} and {path.name} are both plane "
+                    f"{places[path]:g} of one field: expected one file a plane; keep one of them."
+                )
+    ordered = sorted(groups.items(), key=lambda item: natural_key(item[0]))
+    return [(name or field_name(folder), tuple(group)) for name, group in ordered]
+
+
+def _prefix(stem: str, token: re.Pattern[str]) -> str:
+    """Name of a plane's field."""
+    opera = _OPERA.match(stem)
+    if opera is not None:
+        time = int(opera["time"] or 1)
+        return opera["field"] + (f"-sk{time}" if time > 1 else "")
+    return token.sub("", stem).strip("_- .")
+
+
+def _are_planes(files: list[Path]) -> bool:
+    """Whether names differ in one number at their end, as planes that were saved in turn."""
+    if len(files) == 1:
+        return True
+    prefixes = {_TRAILING.sub("", path.stem) for path in files}
+    return len(prefixes) == 1 and not any(
+        _PLACE.search(path.stem) or not _TRAILING.search(path.stem) for path in files
+    )
 
 
 def _check_one_channel(folder: Path, files: list[Path]) -> None:

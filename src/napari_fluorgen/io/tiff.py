@@ -8,7 +8,6 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -16,25 +15,21 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.files import ImageFile, unreadable
+from napari_fluorgen.io.ome import (
+    MICROMETRES,
+    Calibration,
+    SplitImage,
+    calibration,
+    even_heights,
+    identifier,
+    parse,
+    plain_unit,
+    split_image,
+)
 
 # What tifffile would print about odd files is said in notes and errors instead.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_MICROMETRES = {
-    "µm": 1.0,
-    "μm": 1.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-}
 # Printers' resolutions (72 or 300 dpi) are not pixel sizes; a microscope's lie in here.
 _PLAUSIBLE_UM = (0.02, 10.0)
 
@@ -43,7 +38,8 @@ _PLAUSIBLE_UM = (0.02, 10.0)
 class TiffPlane:
     """One page of a TIFF, or one image of an uncompressed block.
 
-    `offset` and `stored` are given where the pixels lie in one piece in the file.
+    `offset` and `stored` are given where the pixels lie in one piece in the file; `index` counts
+    the images of `series`, or the pages of the file where it is None.
     """
 
     path: Path
@@ -52,7 +48,7 @@ class TiffPlane:
     dtype: np.dtype[Any]
     offset: int | None = None
     stored: str = ""
-    series: int = 0
+    series: int | None = 0
 
     @property
     def windowed(self) -> bool:
@@ -106,19 +102,20 @@ def open_tiff(path: Path) -> ImageFile:
 
 
 def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
+    _check_pages(path, tif)
+    split = split_image(path, tif.ome_metadata) if tif.is_ome else None
+    if split is not None:
+        return _describe_split(path, split)
     _check_whole(path, tif)
     if not tif.series:
         raise unreadable(path, ValueError("it holds no image"))
     series = tif.series[0]
     loose = _is_plane_by_plane(tif)
     notes = [] if loose else _check_series(path, tif)
-    count = len(tif.series) if loose else _plane_count(path, series, notes)
-    if series.dtype is None or np.dtype(series.dtype).kind not in "uif":
-        raise InputError(
-            f"{path} has pixels of type {series.dtype}: expected gray values in 8, 16 or 32 bits; "
-            "save the brightfield stack in its original bit depth."
-        )
-    dtype = np.dtype(series.dtype).newbyteorder("=")
+    count = len(tif.series)
+    if not loose:
+        count = _plane_count(path, series.axes, series.shape, notes)
+    dtype = _gray_type(path, series.dtype)
     lengths = dict(zip(series.axes, series.shape, strict=True))
     shape = (int(lengths["Y"]), int(lengths["X"]))
     step = shape[0] * shape[1] * dtype.itemsize
@@ -133,21 +130,79 @@ def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
     return ImageFile(tuple(planes), pixel_size, z_um, tuple(notes))
 
 
+def _describe_split(path: Path, split: SplitImage) -> ImageFile:
+    """The image of a file whose planes lie in several, read page by page."""
+    files = tuple(dict.fromkeys(file for file, _ in split.pages))
+    pages = {file: _pages(file, path, split.identifiers.get(file)) for file in files}
+    planes = []
+    for file, page in split.pages:
+        if page >= len(pages[file]):
+            raise unreadable(file, ValueError(f"it lacks page {page + 1}"))
+        planes.append(pages[file][page])
+    first = planes[0]
+    notes = list(split.notes)
+    _plane_count(path, "TCZYX", (*split.shape, *first.shape), notes)
+    expected = tuple(int(split.pixels.get(f"Size{axis}", -1)) for axis in "YX")
+    for plane in planes:
+        if plane.shape != expected or plane.dtype != first.dtype:
+            raise InputError(
+                f"{plane.path} has {plane.shape[0]} × {plane.shape[1]} pixels of type "
+                f"{plane.dtype} where {path.name} expects {expected[0]} × {expected[1]} of type "
+                f"{first.dtype}: it is no file of that image; export the image again."
+            )
+    pixel_size, z_um = calibration(split.pixels, len(planes))
+    return ImageFile(tuple(planes), pixel_size, z_um, tuple(notes), files)
+
+
+def _pages(file: Path, asked: Path, expected: str | None) -> list[TiffPlane]:
+    """Every page of a file as a plane."""
+    if not file.is_file():
+        raise InputError(
+            f"{asked} is one of the files of an image and {file.name} is missing: expected all of "
+            "them in one folder; copy it beside the others, or export the image into one file."
+        )
+    planes = []
+    with tifffile.TiffFile(file) as tif:
+        _check_pages(file, tif)
+        found = identifier(tif.ome_metadata) if expected and tif.is_ome else None
+        if found not in (None, expected):
+            raise InputError(
+                f"{file} is not the file of that name that {asked.name} expects: the names of the "
+                "files of an OME-TIFF have changed; rename them back, or export it again."
+            )
+        for index, page in enumerate(tif.pages):
+            _plane_count(file, page.axes, page.shape, [])
+            dtype = _gray_type(file, page.dtype)
+            offset = int(page.dataoffsets[0]) if page.is_memmappable else None
+            stored = dtype.newbyteorder(tif.byteorder).str
+            shape = (page.imagelength, page.imagewidth)
+            planes.append(TiffPlane(file, index, shape, dtype, offset, stored, None))
+    return planes
+
+
+def _gray_type(path: Path, found: Any) -> np.dtype[Any]:
+    if found is None or np.dtype(found).kind not in "uif":
+        raise InputError(
+            f"{path} has pixels of type {found}: expected gray values in 8, 16 or 32 bits; "
+            "save the brightfield stack in its original bit depth."
+        )
+    return np.dtype(found).newbyteorder("=")
+
+
 def _is_plane_by_plane(tif: tifffile.TiffFile) -> bool:
     """Whether a stack was saved one plane after the other, which tifffile takes for many images."""
     kinds = {(part.kind, part.axes, part.shape, part.dtype) for part in tif.series}
     return len(tif.series) > 1 and len(kinds) == 1 and tif.series[0].axes == "YX" and tif.is_shaped
 
 
-def _plane_count(path: Path, series: tifffile.TiffPageSeries, notes: list[str]) -> int:
-    """Planes of a series whose axes can only mean one stack."""
-    names = series.axes
+def _plane_count(path: Path, names: str, shape: tuple[int, ...], notes: list[str]) -> int:
+    """Planes of an image whose axes can only mean one stack."""
     if "S" in names or "Y" not in names or "X" not in names:
         raise InputError(
-            f"{path} is an RGB or otherwise coloured image (axes {series.axes}): expected gray "
+            f"{path} is an RGB or otherwise coloured image (axes {names}): expected gray "
             "planes; save the brightfield stack as 8-bit or 16-bit gray."
         )
-    pairs = zip(names, series.shape, strict=True)
+    pairs = zip(names, shape, strict=True)
     extra = [(axis, size) for axis, size in pairs if axis not in "YX" and size > 1]
     if len(extra) > 1:
         found = " × ".join(f"{size} {_AXIS_WORDS.get(axis, axis)}" for axis, size in extra)
@@ -193,8 +248,8 @@ def _check_series(path: Path, tif: tifffile.TiffFile) -> list[str]:
     return [f"{path.name} holds {len(tif.series)} images: the first was read."]
 
 
-def _check_whole(path: Path, tif: tifffile.TiffFile) -> None:
-    """Refuse a file whose page list or pixels end early: tifffile would read what is left."""
+def _check_pages(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse a file whose page list or pages end early: tifffile would read what is left."""
     size = tif.filehandle.size
     page = tif.pages[0]
     for page in tif.pages:
@@ -209,6 +264,11 @@ def _check_whole(path: Path, tif: tifffile.TiffFile) -> None:
     following = file.read(layout.offsetsize)
     if len(following) < layout.offsetsize or struct.unpack(layout.offsetformat, following)[0]:
         raise unreadable(path, ValueError("the file is truncated"))
+
+
+def _check_whole(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse a file whose images end early or lack planes."""
+    size = tif.filehandle.size
     for series in tif.series:
         if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
             raise unreadable(path, ValueError("the file is truncated"))
@@ -216,12 +276,11 @@ def _check_whole(path: Path, tif: tifffile.TiffFile) -> None:
             raise unreadable(path, ValueError("some of its planes are missing"))
 
 
-def _calibration(
-    tif: tifffile.TiffFile, count: int
-) -> tuple[tuple[float, float] | None, tuple[float, ...] | None]:
+def _calibration(tif: tifffile.TiffFile, count: int) -> Calibration:
     """Pixel size (y, x) and plane heights in micrometres, as far as the file says."""
-    if tif.is_ome and tif.ome_metadata:
-        found = _ome_calibration(tif.ome_metadata, count)
+    root = parse(tif.ome_metadata) if tif.is_ome else None
+    if root is not None:
+        found = calibration(root.find(".//{*}Image/{*}Pixels"), count)
         if found[0] is not None:
             return found
     page = tif.pages[0]
@@ -232,28 +291,13 @@ def _calibration(
         metadata = tif.imagej_metadata or {}
     elif tif.is_shaped and tif.shaped_metadata:
         metadata = dict(tif.shaped_metadata[0])
-    unit = _MICROMETRES.get(_plain_unit(metadata.get("unit")))
+    unit = MICROMETRES.get(plain_unit(metadata.get("unit")))
     if unit is None:
         return by_tags or _tag_pixel_size(page, resolution), None
-    z_um = _even(metadata.get("spacing"), unit, count)
+    z_um = even_heights(metadata.get("spacing"), unit, count)
     if by_tags is None and resolution is not None:
         return (unit / resolution[0], unit / resolution[1]), z_um
     return by_tags, z_um
-
-
-def _plain_unit(unit: Any) -> str:
-    return str(unit or "").replace("\\u00B5", "µ").strip().lower()
-
-
-def _even(spacing: Any, unit: float, count: int) -> tuple[float, ...] | None:
-    """Heights of evenly spaced planes."""
-    try:
-        step = abs(float(spacing)) * unit
-    except (TypeError, ValueError):
-        return None
-    if count < 2 or not math.isfinite(step) or step == 0:
-        return None
-    return tuple(round(index * step, 6) for index in range(count))
 
 
 def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
@@ -281,44 +325,3 @@ def _tag_pixel_size(
     size = (micrometres / resolution[0], micrometres / resolution[1])
     low, high = _PLAUSIBLE_UM
     return size if all(low <= value <= high for value in size) else None
-
-
-def _ome_calibration(
-    xml: str, count: int
-) -> tuple[tuple[float, float] | None, tuple[float, ...] | None]:
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return None, None
-    pixels = root.find(".//{*}Image/{*}Pixels")
-    if pixels is None:
-        return None, None
-
-    def size(axis: str) -> float | None:
-        unit = _MICROMETRES.get(_plain_unit(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
-        try:
-            value = float(pixels.get(f"PhysicalSize{axis}", "")) * (unit or math.nan)
-        except ValueError:
-            return None
-        return value if math.isfinite(value) and value > 0 else None
-
-    y, x = size("Y"), size("X")
-    pixel_size = (y, x) if y is not None and x is not None else None
-    return pixel_size, _ome_heights(pixels, count) or _even(size("Z"), 1.0, count)
-
-
-def _ome_heights(pixels: ElementTree.Element, count: int) -> tuple[float, ...] | None:
-    """Stage heights of the planes, where every plane carries one and they differ."""
-    heights: dict[int, float] = {}
-    for plane in pixels.iterfind("{*}Plane"):
-        unit = _MICROMETRES.get(_plain_unit(plane.get("PositionZUnit", "µm")))
-        try:
-            heights[int(plane.get("TheZ", ""))] = float(plane.get("PositionZ", "")) * (
-                unit or math.nan
-            )
-        except ValueError:
-            return None
-    values = tuple(heights.get(index, math.nan) for index in range(count))
-    if count < 2 or not all(map(math.isfinite, values)) or len(set(values)) < count:
-        return None
-    return values

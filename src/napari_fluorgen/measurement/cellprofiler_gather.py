@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,24 +12,43 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fluorgen.errors import ExternalToolError
 from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.own_files import list_files, listed_files
+from napari_fluorgen.measurement.cellprofiler_run import image_table
 from napari_fluorgen.measurement.field import FieldMeasurements
-from napari_fluorgen.measurement.names import IMAGE_NAMES, Columns
+from napari_fluorgen.measurement.names import IMAGE_NAMES, MASKS, Columns
 from napari_fluorgen.measurement.single_cells import COMPARTMENTS, TABLE, merge_cells
 from napari_fluorgen.measurement.writing import CsvTable
 from napari_fluorgen.stack import FieldIdentity
 
-MASKS = "cellprofiler_masks"
-"""Folder of the objects that CellProfiler found."""
+FILES = "cellprofiler_files"
+"""Folder of what else a pipeline of one's own saved, such as pictures."""
 
+COMPLETE = "complete"
+"""Lies in the folder of a part that is finished."""
+
+_LOG = "cellprofiler.log"
 _NUMBERS = ("ImageNumber", "ObjectNumber")
-_NOT_OURS = ("Experiment",)
 
 
 def table_names(places: Sequence[Path]) -> list[str]:
-    """Names of the tables that were written, without the one of the run itself."""
-    names = {path.stem for place in places for path in place.glob("*.csv")}
-    return sorted(names.difference(_NOT_OURS))
+    """Names of the tables that were written, without the one of the run itself.
+
+    A pipeline of one's own may write into folders: they are part of the name (``results/Image``).
+    """
+    names = {
+        path.relative_to(place).as_posix().removesuffix(".csv")
+        for place in places
+        for path in place.rglob("*.csv")
+        if not (path.stem.endswith("Experiment") and "ImageNumber" not in _header(path))
+    }
+    return sorted(names)
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return next(csv.reader(stream), [])
 
 
 def gather_tables(
@@ -51,7 +71,18 @@ def gather_tables(
     tables : dict of str to Path
     objects : dict of str to int
         Rows of the object tables.
+
+    Raises
+    ------
+    ExternalToolError
+        A part has no table of images: the pipeline writes it somewhere else.
     """
+    bare = next((place for place in places if image_table(place) is None), None)
+    if bare is not None:
+        raise ExternalToolError(
+            f"No table of images is in {bare}, where CellProfiler worked: let ExportToSpreadsheet "
+            "write into the Default Output Folder or a folder in it."
+        )
     tables: dict[str, Path] = {}
     objects: dict[str, int] = {}
     with ExitStack() as stack:
@@ -64,7 +95,7 @@ def gather_tables(
                 if not part.is_file():
                     continue
                 columns = read_columns(part)
-                if name == "Nuclei":
+                if path.stem == "Nuclei":
                     columns |= _confidence(columns, nuclei)
                 rows += columns["ImageNumber"].size if "ImageNumber" in columns else 0
                 joined.append(_in_order(columns))
@@ -152,11 +183,9 @@ def _confidence(columns: Columns, path: Path) -> Columns:
     known = _exported(path, set(columns["ImageNumber"]))
     if any(key not in known for key in keys):
         return {}  # a pipeline of one's own may number its nuclei in another way
-    with path.open(newline="", encoding="utf-8") as stream:
-        header = next(csv.reader(stream))
     names = [
         name
-        for name in header
+        for name in _header(path)
         if name not in columns and name != "Label" and not name.startswith("Metadata_")
     ]
     return {name: np.array([known[key][name] for key in keys], str) for name in names}
@@ -193,7 +222,8 @@ def gather_masks(
     masks: dict[str, dict[str, Path]] = {}
     if not written:
         return masks
-    with atomic_path(output / MASKS, overwrite=True) as folder:
+    own = listed_files(output / MASKS)
+    with atomic_path(output / MASKS, overwrite=True, own=own) as folder:
         folder.mkdir()
         for row in rows:
             field = row["Metadata_Field"]
@@ -205,11 +235,55 @@ def gather_masks(
                 # copied: what is finished stays where it is until everything is
                 shutil.copyfile(path, folder / file)
                 masks.setdefault(field, {})[name] = output / MASKS / file
+        list_files(folder)
     return masks
+
+
+def gather_files(places: Sequence[Path], output: Path, *, masks: bool) -> list[Path]:
+    """Bring what is neither table nor log into the folder `FILES`, where there is any.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        Output folders of the parts.
+    output : Path
+        An existing folder of that name in it is replaced.
+    masks : bool
+        Whether to take along what lies in the folder `MASKS`.
+
+    Returns
+    -------
+    list of Path
+        Files of the same name in several parts lie in a folder for each part.
+    """
+
+    def is_known(name: Path) -> bool:
+        ours = name.as_posix() in (_LOG, COMPLETE) or (not masks and name.parts[0] == MASKS)
+        return ours or name.suffix == ".csv"
+
+    found = [
+        (number, path.relative_to(place), path)
+        for number, place in enumerate(places, 1)
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and not is_known(path.relative_to(place))
+    ]
+    if not found:
+        return []
+    times = Counter(name for _, name, _ in found)
+    own = listed_files(output / FILES)
+    written = []
+    with atomic_path(output / FILES, overwrite=True, own=own) as folder:
+        for number, name, path in found:
+            target = name if times[name] == 1 else Path(f"part_{number:05d}") / name
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / target)
+            written.append(output / FILES / target)
+        list_files(folder)
+    return written
 
 
 def gather_log(places: Sequence[Path], path: Path) -> None:
     """Join the logs of all parts; an earlier log is replaced."""
     with atomic_path(path, overwrite=True) as temporary, temporary.open("wb") as stream:
         for place in places:
-            stream.write((place / "cellprofiler.log").read_bytes())
+            stream.write((place / _LOG).read_bytes())

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 from napari_fluorgen.errors import ExternalToolError, OutputError
 from napari_fluorgen.io.atomic import atomic_path, ensure_folder
@@ -96,6 +97,7 @@ def install_cellprofiler(
             f"CellProfiler is installed in {folder} already: ask for overwriting to install it "
             "anew."
         )
+    building = _compilers()
     ensure_folder(folder.parent)
     if shutil.disk_usage(folder.parent).free < _LEAST_FREE_BYTES:
         raise OutputError(
@@ -103,7 +105,6 @@ def install_cellprofiler(
             "it is installed: free some space or name another folder with "
             "FLUORGEN_CELLPROFILER_DIR."
         )
-    building = _compilers()
     log = folder.with_name("install.log")
     log.write_bytes(b"")
     installer = _Installer(log, should_stop)
@@ -240,7 +241,9 @@ def _fetch_python(folder: Path, installer: _Installer) -> Generator[InstallStep,
     """Fetch a Python with uv, which is fetched as well where there is none."""
     name = f"fetching Python {PYTHON}"
     yield InstallStep(name)
-    tool, place = folder / "uv", folder / "python"
+    # `folder` may be one of the user's: nothing is deleted there that was not made here
+    tool, place = Path(mkdtemp(prefix=".uv-", dir=folder)), folder / "fluorgen-python"
+    stood = place.exists()
     found: list[Path] = []
     try:
         uv = shutil.which("uv")
@@ -254,7 +257,7 @@ def _fetch_python(folder: Path, installer: _Installer) -> Generator[InstallStep,
         found = sorted(place.glob(f"cpython-{PYTHON}*/{pattern}"))
     finally:
         shutil.rmtree(tool, ignore_errors=True)
-        if not found:
+        if not found and not stood:
             shutil.rmtree(place, ignore_errors=True)
     if not found:
         raise ExternalToolError(

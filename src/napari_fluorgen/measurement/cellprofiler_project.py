@@ -13,9 +13,12 @@ from pathlib import Path
 
 from napari_fluorgen.errors import ExternalToolError, InputError
 from napari_fluorgen.io.atomic import check_replaceable, ensure_folder
+from napari_fluorgen.io.own_files import listed_files
 from napari_fluorgen.measurement.cellprofiler_find import CellProfiler, require_cellprofiler
 from napari_fluorgen.measurement.cellprofiler_gather import (
-    MASKS,
+    COMPLETE,
+    FILES,
+    gather_files,
     gather_log,
     gather_masks,
     gather_tables,
@@ -25,7 +28,7 @@ from napari_fluorgen.measurement.cellprofiler_run import image_table, run_pipeli
 from napari_fluorgen.measurement.cppipe import insert_before_last, save_masks
 from napari_fluorgen.measurement.export import LOAD_DATA, OBJECT_TABLE, PIPELINE
 from napari_fluorgen.measurement.feature_run import read_pipeline
-from napari_fluorgen.measurement.names import IMAGE_NAMES, OBJECT_NAMES
+from napari_fluorgen.measurement.names import IMAGE_NAMES, MASKS, OBJECT_NAMES
 from napari_fluorgen.measurement.single_cells import TABLE
 
 Row = dict[str, str]
@@ -33,7 +36,6 @@ Row = dict[str, str]
 # CellProfiler writes its tables at the end: a program that is killed loses no more than this.
 _MOST_IMAGES = 8
 _PARTS = ".cellprofiler-parts"
-_COMPLETE = "complete"
 _FOUND = ("Cells", "Cytoplasm", "LipidDroplets")
 
 
@@ -117,7 +119,7 @@ def run_cellprofiler(
         folder,
         output,
         executable=executable,
-        pipeline=pipeline,
+        own=None if pipeline is None else own_pipeline(pipeline),
         processes=processes,
         overwrite=overwrite,
         should_stop=should_stop,
@@ -136,27 +138,24 @@ def cellprofiler_steps(
     output: str | Path,
     *,
     executable: str | Path | None = None,
-    pipeline: str | Path | None = None,
+    own: str | None = None,
     processes: int = 2,
     overwrite: bool = False,
     should_stop: Callable[[], bool] | None = None,
 ) -> Generator[tuple[int, int], None, CellProfilerResult]:
-    """Do what `run_cellprofiler` does and yield (image sets measured, in all) on the way."""
+    """Do what `run_cellprofiler` does and yield (image sets measured, in all) on the way.
+
+    `own` is the text of a pipeline of one's own, from `own_pipeline`.
+    """
     folder, output = Path(folder).absolute(), Path(output).absolute()
     found = require_cellprofiler(executable)
     check_outputs(output, overwrite)
     rows = _read_rows(folder)
-    own = None if pipeline is None else Path(pipeline)
-    text = read_pipeline(folder / PIPELINE if own is None else own)
+    text = read_pipeline(folder / PIPELINE) if own is None else own
     if own is None:
         # the pipeline that a person opens does not write masks; ours brings them back
         modules = [m for name in _FOUND for m in save_masks(name, IMAGE_NAMES["nuclei"], MASKS)]
         text = insert_before_last(text, modules)
-    elif "\nLoadData:[" not in text:
-        raise InputError(
-            f"{own} does not begin with LoadData, which hands the images over: save the pipeline "
-            f"with LoadData as its first module, as in {folder / PIPELINE}."
-        )
     work = ensure_folder(output / _PARTS)
     (work / "pipeline.cppipe").write_text(text, encoding="utf-8", newline="\n")
     run = _Run(found, folder, work, work / "pipeline.cppipe", rows)
@@ -184,10 +183,30 @@ def cellprofiler_steps(
             for field, name in sorted(wrapped)
         ]
     tables, objects = gather_tables(places, folder / OBJECT_TABLE, output, overwrite)
+    files = gather_files(places, output, masks=own is not None)
+    if files:
+        notes.append(f"The pipeline saved {len(files)} other files: they are in {output / FILES}.")
     gather_log(places, output / "cellprofiler.log")
     shutil.rmtree(work, ignore_errors=True)
     fields = tuple(row["Metadata_Field"] for row in rows)
     return CellProfilerResult(tables, masks, objects, fields, found, tuple(notes))
+
+
+def own_pipeline(path: str | Path) -> str:
+    """Return the text of a pipeline of one's own.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is no pipeline or does not begin with LoadData.
+    """
+    text = read_pipeline(Path(path))
+    if "\nLoadData:[" not in text:
+        raise InputError(
+            f"{path} does not begin with LoadData, which hands the images over: save the pipeline "
+            f"with LoadData as its first module, as in the {PIPELINE} of an export."
+        )
+    return text
 
 
 def check_outputs(output: Path, overwrite: bool) -> None:
@@ -196,10 +215,13 @@ def check_outputs(output: Path, overwrite: bool) -> None:
     Raises
     ------
     OutputError
-        A table of an earlier run is there, and `overwrite` is false.
+        A table of an earlier run is there and `overwrite` is false, or somebody has put files
+        among the masks or other files of that run.
     """
-    for name in (*(f"{name}.csv" for name in ("Image", *OBJECT_NAMES.values(), TABLE)), MASKS):
+    for name in (f"{name}.csv" for name in ("Image", *OBJECT_NAMES.values(), TABLE)):
         check_replaceable(output / name, overwrite)
+    for name in (MASKS, FILES):
+        check_replaceable(output / name, overwrite, listed_files(output / name))
 
 
 @dataclass(frozen=True)
@@ -215,7 +237,7 @@ class _Run:
     def part(self, numbers: range) -> Callable[[Callable[[int], None], Callable[[], bool]], Path]:
         def run(tell: Callable[[int], None], stopped: Callable[[], bool]) -> Path:
             place = self.work / self._digest(numbers)
-            if (place / _COMPLETE).is_file():
+            if (place / COMPLETE).is_file():
                 return place
             shutil.rmtree(place, ignore_errors=True)
             run_pipeline(
@@ -228,7 +250,7 @@ class _Run:
                 progress=tell,
                 should_stop=stopped,
             )
-            (place / _COMPLETE).touch()
+            (place / COMPLETE).touch()
             return place
 
         return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ _SHORTENED = ("aeiou", "bcdfghjklmnpqrstvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _WHOLE = re.compile(
     "(Count|Group|Height|Width|Parent|Number|Intensity_TotalArea)_|Children_.*_Count$"
 )
+_WELL = re.compile("([A-Za-z]{1,2})([0-9]{1,3})")
+_PLATES = ((8, 12), (16, 24), (32, 48))
 _COLOURS = ("blue", "green", "red", "gray", "cyan", "magenta", "yellow")
 
 _PROPERTIES = """# CellProfiler Analyst 3.0 properties file
@@ -203,6 +206,33 @@ def _chance(seed: str) -> Iterator[int]:
         value = digest.digest()
         digest.update(value)
         yield value[0] + 256 * value[1]
+
+
+def wells_of_plate(wells: Iterable[str]) -> int:
+    """Return the wells of the smallest plate, 96, 384 or 1536, that has all of some wells.
+
+    Parameters
+    ----------
+    wells : iterable of str
+        As B02 or AF48; others are passed over.
+    """
+    found = [match for well in wells if (match := _WELL.fullmatch(well.strip()))]
+    row = max((_row(match[1]) for match in found), default=1)
+    column = max((int(match[2]) for match in found), default=1)
+    fit = [rows * columns for rows, columns in _PLATES if row <= rows and column <= columns]
+    return fit[0] if fit else math.prod(_PLATES[-1])
+
+
+def _row(letters: str) -> int:
+    number = 0
+    for letter in letters.upper():
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number
+
+
+def properties_name(name: str) -> str:
+    """Return the name of the properties file of one kind of object."""
+    return f"fluorgen_{name}.properties"
 
 
 def properties_text(name: str, image_columns: Iterable[str], *, wells: int = 96) -> str:

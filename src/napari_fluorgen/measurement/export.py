@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.atomic import atomic_path
+from napari_fluorgen.io.own_files import list_files, listed_files
 from napari_fluorgen.io.results import file_stem, smallest_labels
 from napari_fluorgen.measurement.field import confidence_columns, field_images, find_objects
 from napari_fluorgen.measurement.input_modules import METADATA_TABLE, input_modules, window_rules
@@ -34,7 +35,7 @@ _README = """Virtually stained images for CellProfiler 4.2
 {how_to_open}
 Without a window, from this folder:
     cellprofiler -c -r -p {pipeline} -i . -o ../results
-Keep results outside: exporting again with overwriting replaces this folder as a whole.
+Keep results outside: exporting again replaces this folder, and stops where it finds other files.
 
 {pipeline}      takes the nuclei from masks/, lets CellProfiler find cells and lipid droplets
 {masks_pipeline}  takes nuclei, cells and lipid droplets from masks/: the objects that napari shows
@@ -88,7 +89,8 @@ def export_cellprofiler(
         Must not exist, or be empty, unless `overwrite` is true; then it is replaced as a whole.
         The folder appears only when it is complete.
     overwrite : bool
-        Whether an existing folder may be replaced.
+        Whether an existing folder may be replaced. One that holds a file which this function did
+        not write, such as CellProfiler's output, is left alone.
     droplets : DropletSettings, optional
         How droplets are found; sets the diameters in the pipeline too.
 
@@ -105,13 +107,14 @@ def export_cellprofiler(
     """
     folder = Path(folder)
     settings = droplets or DropletSettings()
-    with atomic_path(folder, overwrite, own=(PIPELINE,)) as building:
+    with atomic_path(folder, overwrite, own=listed_files(folder)) as building:
         building.mkdir()
         writer = _Export(building, settings)
         for field in fields:
             writer.add(field)
         how_to_open = _how_to_open(folder)
         writer.finish(how_to_open)
+        list_files(building)
     return ExportSummary(
         folder=folder,
         pipeline=folder / PIPELINE,

@@ -148,9 +148,7 @@ def _of_objects(
         table |= measure_radial(mask, stains)
     for name, image in stains.items():
         if "texture" in chosen:
-            from cp_measure.core.measuretexture import get_texture
-
-            for feature, values in get_texture(numbers, image, TEXTURE_PIXELS).items():
+            for feature, values in _texture(numbers, image).items():
                 kind, rest = feature.split("_", 1)
                 table[f"Texture_{kind}_{name}_{rest}"] = values
         if "radial" in chosen:
@@ -160,6 +158,20 @@ def _of_objects(
                 start, kind, rest = feature.split("_", 2)
                 table[f"{start}_{kind}_{name}_{rest}"] = values
     return _as_arrays(table)
+
+
+def _texture(numbers: NDArray, image: NDArray) -> Columns:
+    """Measure with a row for each number: cp-measure has none for one that is missing."""
+    from cp_measure.core.measuretexture import get_texture
+
+    present = np.unique(numbers[numbers > 0])
+    dense = np.searchsorted(present, numbers) + 1
+    dense[numbers == 0] = 0
+    table: Columns = {}
+    for feature, values in get_texture(dense, image, TEXTURE_PIXELS).items():
+        table[feature] = np.full(int(present[-1]), np.nan)
+        table[feature][present - 1] = values
+    return table
 
 
 def _as_arrays(table: Mapping[str, Any]) -> Columns:

@@ -13,6 +13,9 @@ from napari_fluorgen.errors import InputError
 ID_COLUMNS = ("Metadata_Well", "Metadata_FoV", "ImageNumber")
 """Columns that the challenge drops."""
 
+_NOISE = 1e-9
+"""A median below this part of a column's largest value is the rounding of a sum that is 0."""
+
 # What pipelines that export everything write beside measurements: paths, times, bookkeeping.
 _BOOKKEEPING = (
     "Channel_", "ExecutionTime_", "FileName_", "Frame_", "Group_", "Height_", "ImageSet_",
@@ -72,9 +75,9 @@ def feature_error(
     Notes
     -----
     The definition leaves open what a missing value is (an image without cells has no mean area)
-    and a median of 0. Here a value missing on either side leaves out that image for that column
-    (`incomplete`), and a column with a median of 0, without a median or without an image left is
-    not in the mean (`excluded`).
+    and a median of 0, which rounding turns into 1e-16. Here a value missing on either side leaves
+    out that image for that column (`incomplete`), and a column with a median of 0 (below 1e-9 of
+    its largest value), without a median or without an image left is not in the mean (`excluded`).
 
     References
     ----------
@@ -103,12 +106,15 @@ def feature_error(
             )
         images = true.size
         known = true[np.isfinite(true)]
+        sides = (found, true)
         both = np.isfinite(found) & np.isfinite(true)
         median = float(np.median(known)) if known.size else np.nan
         if not known.size:
             excluded[name] = "no image has a true value"
         elif median == 0:
             excluded[name] = "the true median is 0"
+        elif abs(median) < _NOISE * max(np.abs(s[np.isfinite(s)]).max(initial=0) for s in sides):
+            excluded[name] = f"the true median is 0 but for rounding ({median:.1g})"
         elif not both.any():
             excluded[name] = "no image has a predicted value"
         else:

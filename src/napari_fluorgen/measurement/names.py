@@ -23,6 +23,9 @@ OBJECT_NAMES = {
 }
 """Kind of object -> name of the object set, its table and its label image."""
 
+MASKS = "cellprofiler_masks"
+"""Folder of the objects that CellProfiler found, beside its tables."""
+
 Columns = dict[str, NDArray]
 """One table: column name -> array with one entry a row."""
 

@@ -21,7 +21,7 @@ def measure_radial(labels: NDArray, images: Mapping[str, NDArray]) -> Columns:
     Parameters
     ----------
     labels : ndarray, shape (Y, X), integer
-        Objects numbered from 1.
+        Objects numbered from 1; a number may be missing.
     images : mapping of str to ndarray, shape (Y, X), float32
         Images by CellProfiler's name.
 
@@ -30,7 +30,8 @@ def measure_radial(labels: NDArray, images: Mapping[str, NDArray]) -> Columns:
     dict of str to ndarray, shape (count,), float64
         ``RadialDistribution_FracAtD_*``, ``_MeanFrac_*`` and ``_RadialCV_*`` of four rings, as
         CellProfiler's MeasureObjectIntensityDistribution with scaled bins and objects as their
-        own centres. Of several equally deep centres it is the one that CellProfiler picks.
+        own centres; NaN for a number that is missing. Of several equally deep centres it is the
+        one that CellProfiler picks.
     """
     count = int(labels.max(initial=0))
     if count == 0:
@@ -39,7 +40,8 @@ def measure_radial(labels: NDArray, images: Mapping[str, NDArray]) -> Columns:
     inside, ring, wedge = _rings(labels, count)
     owner = labels[inside].astype(np.intp) - 1
     number = _histogram(owner, ring, RINGS + 1, count, None)
-    share = number / number.sum(1, keepdims=True)
+    missing = np.bincount(labels.ravel(), minlength=count + 1)[1:] == 0
+    share = number / np.maximum(number.sum(1, keepdims=True), 1)
     table: Columns = {}
     for name, image in images.items():
         values = image[inside].astype(np.float32)
@@ -55,6 +57,8 @@ def measure_radial(labels: NDArray, images: Mapping[str, NDArray]) -> Columns:
             table[f"RadialDistribution_RadialCV_{place}"] = _variation(
                 owner[here], wedge[here], values[here], count
             )
+    for values in table.values():
+        values[missing] = np.nan
     return table
 
 
@@ -97,7 +101,8 @@ def _rings(labels: NDArray, count: int) -> tuple[NDArray, NDArray, NDArray]:
     to_edge = cpmorphology.distance_to_edge(numbers)
     rows, columns = _deepest(numbers, to_edge, count)
     centres = np.zeros(labels.shape, int)
-    centres[rows, columns] = numbers[rows, columns]
+    there = rows >= 0
+    centres[rows[there], columns[there]] = numbers[rows[there], columns[there]]
     from_centre = np.zeros(labels.shape)
     reached = np.zeros(labels.shape, int)
     # objects that touch have different colours, so that none spreads into its neighbour
@@ -117,9 +122,12 @@ def _rings(labels: NDArray, count: int) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _deepest(labels: NDArray, depth: NDArray, count: int) -> tuple[NDArray, NDArray]:
+    """Return row and column of the centre of each object; -1 for a number that is missing."""
     highest = np.full(count + 1, -np.inf)
     np.maximum.at(highest, labels.ravel(), depth.ravel())
     highest[0] = np.nan  # the background takes part in CellProfiler's sort, and has no centre
     found = last_of_ties(depth.ravel(), labels.ravel(), highest)[1:]
-    rows, columns = np.unravel_index(found[found >= 0], labels.shape)
+    rows, columns = np.full(count, -1), np.full(count, -1)
+    there = found >= 0
+    rows[there], columns[there] = np.unravel_index(found[there], labels.shape)
     return rows, columns

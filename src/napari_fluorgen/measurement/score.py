@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -134,6 +134,31 @@ def pearson(a: NDArray, b: NDArray) -> float:
     second -= second.mean()
     scale = np.sqrt((first @ first) * (second @ second))
     return float(first @ second / scale) if scale > 0 else float("nan")
+
+
+def best_line(predictions: Sequence[NDArray], truths: Sequence[NDArray]) -> tuple[float, float]:
+    """Fit the line from predicted to true counts by least squares, over all pixels.
+
+    It is what a model that was made for another camera cannot know.
+
+    Parameters
+    ----------
+    predictions, truths : sequences of ndarray, shape (Y, X)
+        In the same order; at least one.
+
+    Returns
+    -------
+    slope, offset : float
+        A slope of 0 where the predictions are constant.
+    """
+    counts = np.concatenate([image.ravel() for image in predictions]).astype(np.float32)
+    truth = np.concatenate([image.ravel() for image in truths]).astype(np.float32)
+    middle, target = float(counts.mean(dtype=np.float64)), float(truth.mean(dtype=np.float64))
+    spread = float(np.var(counts, dtype=np.float64))
+    slope = 0.0
+    if spread:
+        slope = float(np.mean((counts - middle) * (truth - target), dtype=np.float64)) / spread
+    return slope, target - slope * middle
 
 
 def structural_similarity(prediction: NDArray, truth: NDArray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.io.atomic import atomic_path
-from napari_fluorgen.measurement.database import DATABASE, properties_text, write_database
+from napari_fluorgen.io.own_files import first_foreign, listed_files
+from napari_fluorgen.measurement.database import (
+    DATABASE,
+    properties_name,
+    properties_text,
+    wells_of_plate,
+    write_database,
+)
 from napari_fluorgen.measurement.field import FieldMeasurements
-from napari_fluorgen.measurement.names import Columns
+from napari_fluorgen.measurement.names import MASKS, OBJECT_NAMES, Columns
 from napari_fluorgen.measurement.single_cells import TABLE, merge_cells
 
 
@@ -76,7 +84,8 @@ def write_tables(
     folder : path-like
         Made where it does not exist.
     overwrite : bool
-        Whether existing tables may be replaced.
+        Whether existing tables may be replaced; the database, properties and CellProfiler's masks
+        of an earlier run then go too.
     database : bool
         Whether to write ``fluorgen.db`` and a ``.properties`` file for each kind of object, for
         CellProfiler Analyst.
@@ -96,6 +105,7 @@ def write_tables(
         measurements = (measurements,)
     open_tables: dict[str, CsvTable] = {}
     more: list[Path] = []
+    wells: set[str] = set()
     with ExitStack() as stack:
 
         def place(file: str) -> Path:
@@ -103,6 +113,7 @@ def write_tables(
 
         for number, measured in enumerate(measurements, 1):
             tables = dict(measured.tables)
+            wells.update(map(str, tables["Image"].get("Metadata_Well", ())))
             merged = merge_cells(measured)
             if merged is not None:
                 tables[TABLE] = merged
@@ -118,7 +129,23 @@ def write_tables(
             more.append(folder / DATABASE)
             for name in kinds:
                 if name != "Image":
-                    more.append(folder / f"fluorgen_{name}.properties")
-                    text = properties_text(name, open_tables["Image"].columns)
+                    more.append(folder / properties_name(name))
+                    text = properties_text(
+                        name, open_tables["Image"].columns, wells=wells_of_plate(wells)
+                    )
                     place(more[-1].name).write_text(text, encoding="utf-8")
+    if overwrite and open_tables:
+        _drop_stale(folder, more)
     return [folder / f"{name}.csv" for name in open_tables] + more
+
+
+def _drop_stale(folder: Path, written: Iterable[Path]) -> None:
+    """Delete what an earlier run left that speaks of other objects than the new tables."""
+    names = [DATABASE, *(properties_name(name) for name in OBJECT_NAMES.values())]
+    for path in (folder / name for name in names):
+        if path not in written:
+            path.unlink(missing_ok=True)
+    masks = folder / MASKS
+    # a mask that somebody put there keeps the folder
+    if masks.is_dir() and first_foreign(masks, listed_files(masks)) is None:
+        shutil.rmtree(masks, ignore_errors=True)

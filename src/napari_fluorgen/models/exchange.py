@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from napari_fluorgen.networks.combined import CombinedNetwork
 
 OPSET = 17
+ONNX_NAME = "networks.onnx"
+"""File of all networks of a package."""
 _log = logging.getLogger(__name__)
 
 
@@ -45,8 +47,8 @@ def export_weights(
     except ImportError:
         _log.warning("The package onnx is not installed: the networks are stored as TorchScript.")
     else:
-        export_onnx(network, folder / "networks.onnx", planes=planes, divisor=divisor)
-        return {"onnx": {"source": "networks.onnx", "opset_version": OPSET}}
+        export_onnx(network, folder / ONNX_NAME, planes=planes, divisor=divisor)
+        return {"onnx": {"source": ONNX_NAME, "opset_version": OPSET}}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(network, _example(planes, divisor), check_trace=False)

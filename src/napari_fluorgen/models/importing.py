@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ import numpy as np
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.models.reference import read_with_architecture
 from napari_fluorgen.models.saving import save_package
-from napari_fluorgen.models.spec import MODEL_NAME, ModelSpec, RangeScaling, StainRange
+from napari_fluorgen.models.spec import ModelSpec, RangeScaling, StainRange, check_model_name
 from napari_fluorgen.stack import STAINS
 
 REFERENCE_RANGES: Mapping[str, tuple[tuple[int, int], ...]] = MappingProxyType(
@@ -80,8 +80,8 @@ def import_reference(
     Raises
     ------
     ModelError
-        A checkpoint is damaged or for another stain, the magnification is unknown, or the name
-        cannot be one.
+        A checkpoint is damaged or for another stain, the magnification is unknown, or the name or
+        a size cannot be one.
     OutputError
         The folder exists or cannot be written.
     """
@@ -96,11 +96,11 @@ def import_reference(
             f"expected some of {', '.join(STAINS)}."
         )
     name = name or f"reference-{magnification}"
-    if not re.fullmatch(MODEL_NAME, name):
-        raise ModelError(
-            f"'{name}' cannot name a model: use up to 64 letters, digits, dots, dashes and "
-            "underscores, a letter or digit first."
-        )
+    check_model_name(name)
+    pixel_size_um = _PIXEL_SIZE_UM[magnification] if pixel_size_um is None else pixel_size_um
+    for what, value in (("pixel size", pixel_size_um), ("distance of planes", z_step_um)):
+        if not (math.isfinite(value) and value > 0):
+            raise ModelError(f"The {what} is {value} µm: give a number above 0.")
     networks = {}
     architectures = {}
     for stain in (stain for stain in STAINS if stain in checkpoints):
@@ -122,7 +122,7 @@ def import_reference(
         name=name,
         description=f"Imported checkpoints of the published training code, {magnification}.",
         magnification=magnification,
-        pixel_size_um=pixel_size_um or _PIXEL_SIZE_UM[magnification],
+        pixel_size_um=pixel_size_um,
         z_um=tuple(z_step_um * (i - 3) for i in range(7)),
         input=RangeScaling(minimum=minimum, maximum=maximum),
         outputs={

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_fluorgen.errors import ModelError
+from napari_fluorgen.errors import ModelError, OutputError
 from napari_fluorgen.io.files import natural_key
 from napari_fluorgen.models.package import Model
 
@@ -58,13 +59,29 @@ def user_model_dir() -> Path:
     return _user_folders()[0]
 
 
+def check_not_shipped(name: str, overwrite: bool = False) -> None:
+    """Refuse to install a model that would be used in place of one that comes with the package.
+
+    Raises
+    ------
+    OutputError
+        One of that name is shipped, and `overwrite` is false.
+    """
+    if not overwrite and any(model.spec.name == name for model in _models_in(_SHIPPED)):
+        raise OutputError(
+            f"'{name}' is the name of a model that comes with napari-fluorgen, which the installed "
+            "one would replace: give it another with --name, or use --overwrite."
+        )
+
+
 def load_model(name_or_path: str | Path) -> Model:
     """Open a model.
 
     Parameters
     ----------
     name_or_path : str or Path
-        Name of an installed model, or the folder of a package.
+        Name of an installed model, or the folder of a package. A Path is a folder, even where a
+        model of that name is installed.
 
     Returns
     -------
@@ -78,17 +95,19 @@ def load_model(name_or_path: str | Path) -> Model:
     """
     names = []
     for model in _installed():
-        if model.spec.name == str(name_or_path):
+        if model.spec.name == name_or_path:  # never a Path
             return model
         names.append(model.spec.name)
-    path = Path(name_or_path).expanduser()
+    path = Path(name_or_path)
+    with contextlib.suppress(RuntimeError):  # a user who has no home here
+        path = path.expanduser()
     if path.name == "rdf.yaml":
         path = path.parent
-    if path.is_dir():
+    if _may_be_folder(path):
         return Model(path)
-    for folder in _search_folders():
-        if (folder / str(name_or_path) / "rdf.yaml").exists():
-            return Model(folder / str(name_or_path))
+    for folder in _search_folders() if isinstance(name_or_path, str) else ():
+        if _may_be_package(folder / name_or_path):
+            return Model(folder / name_or_path)
     raise ModelError(
         f"No model or folder {str(name_or_path)!r}: installed are "
         f"{', '.join(dict.fromkeys(names)) or 'none'}; give one of these names or the folder of "
@@ -122,28 +141,38 @@ def list_models() -> list[ModelSummary]:
     return sorted(found.values(), key=lambda model: model.general)
 
 
-def suggest_model(pixel_size_um: float | None) -> str | None:
-    """Name of the installed model whose pixel size is nearest, by ratio.
+def suggest_model(
+    pixel_size_um: float | None,
+    models: Sequence[ModelSummary] | None = None,
+    *,
+    current: str | None = None,
+) -> str | None:
+    """Name of the model whose pixel size is nearest, by ratio.
 
-    A general model is named only where no model for particular cells is near enough; of two
-    equally near ones the first of `list_models` is.
+    A general model is named only where no model for particular cells is near enough. Of equally
+    near ones the current one stays, so that a model which was just installed beside it does not
+    take its place unasked; else the first is named.
 
     Parameters
     ----------
     pixel_size_um : float or None
         Micrometres a pixel of the stack; None where unknown.
+    models : sequence of ModelSummary, optional
+        To choose from; `list_models` where not given.
+    current : str, optional
+        The model that is chosen at present.
 
     Returns
     -------
     str or None
-        The first installed model where the pixel size is unknown; None where no model is
-        installed or the nearest would need zooming by more than 2.5.
+        The current or the first model where the pixel size is unknown; None where there is no
+        model or the nearest would need zooming by more than 2.5.
     """
-    models = list_models()
+    models = list_models() if models is None else models
     if not models:
         return None
     if pixel_size_um is None:
-        return models[0].name
+        return current or models[0].name
     if not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
         return None
 
@@ -151,7 +180,9 @@ def suggest_model(pixel_size_um: float | None) -> str | None:
         return abs(math.log(pixel_size_um / model.pixel_size_um))
 
     near = [model for model in models if zoom(model) <= math.log(_LARGEST_ZOOM)]
-    best = min(near, key=lambda model: (model.general, zoom(model)), default=None)
+    best = min(
+        near, key=lambda model: (model.general, zoom(model), model.name != current), default=None
+    )
     return best.name if best else None
 
 
@@ -171,13 +202,44 @@ def _search_folders() -> list[Path]:
 
 def _installed() -> Iterator[Model]:
     for folder in _search_folders():
-        if not folder.is_dir():
+        yield from _models_in(folder)
+
+
+def _models_in(folder: Path) -> Iterator[Model]:
+    for package in _subfolders(folder):
+        # Names that start with a dot are unfinished packages.
+        if package.name.startswith(".") or not _may_be_package(package):
             continue
-        for package in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
-            # Names that start with a dot are unfinished packages.
-            if package.name.startswith(".") or not (package / "rdf.yaml").is_file():
-                continue
-            try:
-                yield Model(package)
-            except ModelError as error:
-                _log.warning("Skipped a model: %s", error)
+        try:
+            yield Model(package)
+        except ModelError as error:
+            _log.warning("Skipped a model: %s", error)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        _log.warning("Skipped the models of %s: it cannot be read (%s).", folder, error.strerror)
+        return []
+
+
+def _may_be_package(folder: Path) -> bool:
+    """Whether a description lies there, or cannot be looked for: reading it tells why."""
+    return _unless_unseen((folder / "rdf.yaml").is_file)
+
+
+def _may_be_folder(path: Path) -> bool:
+    return _unless_unseen(path.is_dir)
+
+
+def _unless_unseen(look: Callable[[], bool]) -> bool:
+    """What a look at a path says; true where it is not allowed."""
+    try:
+        return look()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):  # no name that a file can have
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import ModelError
+from napari_fluorgen.models.exchange import ONNX_NAME
+from napari_fluorgen.models.rdf import sha256
+from napari_fluorgen.models.reading import UNREADABLE_ARRAYS, damaged, read_description
 from napari_fluorgen.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from napari_fluorgen.networks.combined import CombinedNetwork
+
+CALIBRATION = "calibration.npz"
+"""File of the calibration of a package."""
 
 
 class Model:
@@ -44,7 +50,7 @@ class Model:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._record = _read_rdf(self.path / "rdf.yaml")
+        self._record = read_description(self.path / "rdf.yaml")
         self.spec = _read_spec(self.path, self._record)
         self._networks: dict[str, nn.Module] = {}
 
@@ -60,9 +66,18 @@ class Model:
         return total.hexdigest()
 
     @cached_property
+    def onnx(self) -> Path | None:
+        """File of all networks, checked against its digest; None where the package has none."""
+        return self._checked_file(ONNX_NAME) if (self.path / ONNX_NAME).exists() else None
+
+    @cached_property
     def card(self) -> str:
         """The model card, Markdown."""
-        return self._checked_file("README.md", verify=False).read_text(encoding="utf-8")
+        text = self._existing_file("README.md").read_bytes()
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError:  # of an older editor, in which every byte is a letter
+            return text.decode("latin-1")
 
     @property
     def license_id(self) -> str:
@@ -72,14 +87,14 @@ class Model:
     @cached_property
     def calibration(self) -> dict[str, Any] | None:
         """Conformal calibration: sorted scores by class and ``"meta"``, or None."""
-        if not (self.path / "calibration.npz").exists():
+        if not (self.path / CALIBRATION).exists():
             return None
-        path = self._checked_file("calibration.npz")
+        path = self._checked_file(CALIBRATION)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: _plain(arrays[name]) for name in arrays.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise ModelError(_damaged(path, "is no table of calibration scores")) from error
+        except UNREADABLE_ARRAYS as error:
+            raise ModelError(damaged(path, "is no table of calibration scores")) from error
 
     def network(self, stain: str) -> nn.Module:
         """Return the network of a stain, in eval mode on the CPU; the same one each time.
@@ -113,12 +128,29 @@ class Model:
         outputs = {name: self._array(f"output_{name}.npy") for name in self.spec.output_names}
         return self._array("input.npy"), outputs
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What rdf.yaml holds; a copy."""
+        return deepcopy(self._record)
+
+    def network_files(self) -> list[Path]:
+        """Return the files of the networks and of their test, found to be those recorded.
+
+        Raises
+        ------
+        ModelError
+            One is missing or another than rdf.yaml lists.
+        """
+        listed = {name for name in self._recorded if Path(name).name == name}
+        needed = {f"{stain}.safetensors" for stain in self.spec.stains}
+        return [self._sound_file(name) for name in sorted(listed | needed) if name != CALIBRATION]
+
     def _array(self, name: str) -> NDArray[np.float32]:
-        path = self._checked_file(name, verify=False)
+        path = self._sound_file(name)
         try:
             return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-        except (OSError, ValueError, EOFError) as error:
-            raise ModelError(_damaged(path, "is no numeric array")) from error
+        except UNREADABLE_ARRAYS as error:
+            raise ModelError(damaged(path, "is no numeric array")) from error
 
     def _load(self, stain: str) -> nn.Module:
         import torch
@@ -142,53 +174,57 @@ class Model:
             }
             network.load_state_dict(weights, assign=True)
         except (SafetensorError, RuntimeError, OSError) as error:
-            raise ModelError(_damaged(path, "does not hold the weights described")) from error
+            raise ModelError(damaged(path, "does not hold the weights described")) from error
         return network.eval().requires_grad_(False)
 
-    def _checked_file(self, name: str, *, verify: bool = True) -> Path:
-        """Path of a file of the package, whose digest must be the recorded one."""
+    @cached_property
+    def _recorded(self) -> dict[str, Any]:
+        """What rdf.yaml says to be the SHA-256 of each file that it lists, by name."""
+        record = self._record
+        tensors = [
+            entry.get("test_tensor")
+            for key in ("inputs", "outputs")
+            for entry in _dicts(record, key)
+        ]
+        listed = [*_dicts(record, "attachments"), *_dicts(record, "weights"), *tensors]
+        return {
+            str(entry.get("source")): entry.get("sha256")
+            for entry in listed
+            if isinstance(entry, dict)
+        }
+
+    def _existing_file(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
-            raise ModelError(_damaged(path, "is missing"))
-        if verify:
-            entries = self._record.get("attachments") or []
-            recorded = {
-                str(entry.get("source")): entry.get("sha256")
-                for entry in entries
-                if isinstance(entry, dict)
-            }
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if recorded.get(name) != found:
-                raise ModelError(_damaged(path, "is not the file that rdf.yaml lists"))
+            raise ModelError(damaged(path, "is missing"))
+        return path
+
+    def _sound_file(self, name: str) -> Path:
+        """As `_checked_file`, but packages of other hands may leave digests of test tensors out."""
+        recorded = name.endswith(".safetensors") or self._recorded.get(name) is not None
+        return self._checked_file(name) if recorded else self._existing_file(name)
+
+    def _checked_file(self, name: str) -> Path:
+        """Path of a file of the package, whose digest must be the recorded one."""
+        path = self._existing_file(name)
+        if self._recorded.get(name) != sha256(path):
+            raise ModelError(damaged(path, "is not the file that rdf.yaml lists"))
         return path
 
 
-def _damaged(path: Path, what: str) -> str:
-    return f"Model file {path} {what}; install the model package again."
+def _dicts(record: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Return the entries of a list or mapping of the description that hold more than a name."""
+    entries = record.get(key)
+    if isinstance(entries, dict):
+        entries = list(entries.values())
+    return (
+        [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    )
 
 
 def _plain(array: NDArray[Any]) -> Any:
     """Array as it is; text, which holds JSON, as the value it stands for."""
     return json.loads(str(array)) if array.dtype.kind == "U" else array
-
-
-def _read_rdf(path: Path) -> dict[str, Any]:
-    import yaml
-
-    if not path.is_file():
-        raise ModelError(
-            f"{path.parent} holds no rdf.yaml, so it is no model package; give the folder of a "
-            "package or the name of an installed model."
-        )
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        record = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ModelError(_damaged(path, "is not readable YAML")) from error
-    if not isinstance(record, dict):
-        raise ModelError(_damaged(path, "is no BioImage.IO model description"))
-    return record
 
 
 def _read_spec(folder: Path, record: dict[str, Any]) -> ModelSpec:

@@ -177,7 +177,26 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             f"{path} holds no 'model_state_dict' of named tensors; "
             "use a .pth file of the published training code."
         )
+    for name, value in state.items():
+        if problem := _odd_kind(value):
+            raise ModelError(
+                f"{path} holds {problem} tensor {name!r} where plain numbers were expected; "
+                "use an unchanged .pth file of the published training code."
+            )
     return state
+
+
+def _odd_kind(tensor: Tensor) -> str:
+    """Say what is unusual about a tensor that cannot be a weight; empty where nothing is."""
+    import torch
+
+    if tensor.is_meta:
+        return "the empty (meta)"
+    if tensor.layout is not torch.strided:
+        return "the sparse"
+    if tensor.is_quantized:
+        return "the quantised"
+    return "the complex" if tensor.is_complex() else ""
 
 
 def _rename(name: str, renames: list[tuple[str, str]]) -> str:
@@ -197,5 +216,7 @@ def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
     extra = [name for name in found if name not in expected]
     if extra:
         return f"the tensor {extra[0]!r} is unknown"
-    damaged = [name for name, tensor in found.items() if not tensor.isfinite().all()]
+    # As the networks hold them: a number of double precision may be too large for that.
+    damaged = [name for name, tensor in found.items()
+               if not tensor.to(expected[name].dtype).isfinite().all()]  # fmt: skip
     return f"the tensor for {damaged[0]!r} holds values that are not finite" if damaged else ""

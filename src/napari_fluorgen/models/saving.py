@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,12 @@ from numpy.typing import ArrayLike
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.models.exchange import export_weights, halve_weights
-from napari_fluorgen.models.rdf import describe
+from napari_fluorgen.models.package import CALIBRATION, Model
+from napari_fluorgen.models.rdf import describe, describe_copy, package_files, write
 from napari_fluorgen.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
-
-OWN_FILES = ("rdf.yaml",)
-"""What a folder must hold to be replaced by a package."""
 
 
 def save_package(
@@ -52,7 +51,7 @@ def save_package(
     card : str
         Model card in Markdown, becomes README.md.
     overwrite : bool
-        Whether an existing folder may be replaced.
+        Whether an existing package may be replaced. A folder with other files is left alone.
     license_id : str
         SPDX identifier of the weights' licence.
     half_weights : bool
@@ -95,7 +94,7 @@ def save_package(
         )
     with torch.no_grad():
         outputs = combined(torch.from_numpy(x))
-    with atomic_path(folder, overwrite=overwrite, own=OWN_FILES) as temporary:
+    with atomic_path(folder, overwrite=overwrite, own=package_files(folder)) as temporary:
         temporary.mkdir()
         np.save(temporary / "input.npy", x)
         for name, output in zip(combined.output_names, outputs, strict=True):
@@ -105,8 +104,8 @@ def save_package(
             for stain, network in combined.networks.items()
         ]
         if calibration is not None:
-            _save_calibration(temporary / "calibration.npz", calibration)
-            attachments.append("calibration.npz")
+            _save_calibration(temporary / CALIBRATION, calibration)
+            attachments.append(CALIBRATION)
         weights = export_weights(combined, temporary, planes=spec.planes, divisor=spec.divisor)
         if half_weights and "onnx" in weights:
             halve_weights(temporary / weights["onnx"]["source"])
@@ -114,7 +113,59 @@ def save_package(
         record = describe(
             spec, temporary, weights=weights, attachments=attachments, license_id=license_id
         )
-        _save_yaml(temporary / "rdf.yaml", record)
+        write(temporary, record)
+    return folder
+
+
+def save_recalibrated(
+    folder: str | Path,
+    model: Model,
+    *,
+    calibration: Mapping[str, Any],
+    card: str,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a package with the networks of another, byte by byte, and a calibration of its own.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to; appears only when it is complete.
+    model : Model
+        Its weights and test tensors are copied, so that the digest stays.
+    calibration : mapping
+        As in `save_package`.
+    card : str
+        Model card in Markdown.
+    name : str, optional
+        Of the new model; that of `model` by default.
+    overwrite : bool
+        Whether an existing folder may be replaced.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    ModelError
+        A file of `model` is missing or damaged.
+    OutputError
+        The folder exists or cannot be written.
+    """
+    folder = Path(folder)
+    spec = model.spec if name is None else model.spec.model_copy(update={"name": name})
+    files = model.network_files()
+    with atomic_path(folder, overwrite=overwrite, own=package_files(folder)) as temporary:
+        temporary.mkdir()
+        for file in files:
+            shutil.copyfile(file, temporary / file.name)
+        _save_calibration(temporary / CALIBRATION, calibration)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+        record = describe_copy(model.record, spec, temporary, CALIBRATION)
+        write(temporary, record)
     return folder
 
 
@@ -165,10 +216,3 @@ def _save_calibration(path: Path, calibration: Mapping[str, Any]) -> None:
         for name, value in calibration.items()
     }
     np.savez_compressed(path, **arrays)
-
-
-def _save_yaml(path: Path, record: dict[str, Any]) -> None:
-    import yaml
-
-    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100)
-    path.write_text(text, encoding="utf-8")

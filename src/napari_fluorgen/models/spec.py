@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_fluorgen.errors import ModelError
 from napari_fluorgen.networks.architecture import Architecture
 from napari_fluorgen.stack import STAINS
 
@@ -18,8 +20,17 @@ MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a model may be called: it also names a folder."""
 
 
+def check_model_name(name: str) -> None:
+    """Raise `ModelError` where a model cannot be called so."""
+    if not re.fullmatch(MODEL_NAME, name):
+        raise ModelError(
+            f"'{name}' cannot name a model: use up to 64 letters, digits, dots, dashes and "
+            "underscores, a letter or digit first."
+        )
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BackgroundScaling(_Frozen):

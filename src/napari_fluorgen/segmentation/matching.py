@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fluorgen.errors import ConfigError, InputError
+from napari_fluorgen.overlap import Overlaps, find_overlaps
 from napari_fluorgen.segmentation.labels import check_labels
 
 
@@ -62,27 +63,22 @@ def iou_matrix(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (true objects, predicted objects)
-        In the order of the labels.
+        In the order of the labels. It holds all pairs: `napari_fluorgen.overlap.find_overlaps`
+        gives those that touch, for images of many objects.
 
     Raises
     ------
     InputError
         When the shapes differ or an image is no label image.
     """
-    true, found = check_labels(truth, "truth"), check_labels(predicted, "predicted")
-    if true.shape != found.shape:
-        raise InputError(
-            f"The truth has shape {true.shape} and the prediction has {found.shape}: "
-            "they must be equal."
-        )
-    either = (true != 0) | (found != 0)
-    rows, row = np.unique(np.append(true[either], 0), return_inverse=True)
-    columns, column = np.unique(np.append(found[either], 0), return_inverse=True)
-    # The appended pixel makes sure that background is row 0 and column 0.
-    flat = np.bincount(row * len(columns) + column, minlength=len(rows) * len(columns))
-    overlap = flat.reshape(len(rows), len(columns)).astype(np.float64)
-    union = overlap.sum(1)[1:, None] + overlap.sum(0)[None, 1:] - overlap[1:, 1:]
-    return overlap[1:, 1:] / union
+    pairs = _pairs(truth, predicted)
+    matrix = np.zeros((pairs.n_true, pairs.n_found))
+    matrix[pairs.true, pairs.found] = pairs.iou
+    return matrix
+
+
+def _pairs(truth: ArrayLike, predicted: ArrayLike) -> Overlaps:
+    return find_overlaps(check_labels(truth, "truth"), check_labels(predicted, "predicted"))
 
 
 def match_instances(truth: ArrayLike, predicted: ArrayLike, iou: float = 0.5) -> MatchScores:
@@ -140,26 +136,26 @@ def score_thresholds(
     wrong = [iou for iou in ious if not 0 < iou <= 1]
     if wrong:
         raise ConfigError(f"The IoU threshold is {wrong[0]}: give a number above 0 and up to 1.")
-    overlap = iou_matrix(truth, predicted)
-    n_true, n_found = overlap.shape
+    pairs = _pairs(truth, predicted)
     scores = []
     for iou in ious:
-        matched = _count_matches(overlap >= iou)
-        scores.append(MatchScores(matched, n_found - matched, n_true - matched, float(iou)))
+        matched = _count_matches(pairs, pairs.iou >= iou)
+        missed, invented = pairs.n_true - matched, pairs.n_found - matched
+        scores.append(MatchScores(matched, invented, missed, float(iou)))
     return tuple(scores)
 
 
-def _count_matches(candidates: NDArray[np.bool_]) -> int:
-    """Size of a largest one-to-one matching."""
-    if not candidates.any():
-        return 0
+def _count_matches(pairs: Overlaps, allowed: NDArray[np.bool_]) -> int:
+    """Size of a largest one-to-one matching of the allowed pairs."""
+    true, found = pairs.true[allowed], pairs.found[allowed]
     # Above IoU 0.5 a partner is unique, so that the general case is rare.
-    if candidates.sum(0).max() == 1 and candidates.sum(1).max() == 1:
-        return int(candidates.sum())
+    if np.unique(true).size == np.unique(found).size == true.size:
+        return int(true.size)
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
-    return int((maximum_bipartite_matching(csr_array(candidates)) >= 0).sum())
+    edges = csr_array((np.ones(true.size, bool), (true, found)), (pairs.n_true, pairs.n_found))
+    return int((maximum_bipartite_matching(edges) >= 0).sum())
 
 
 def pool_scores(scores: Iterable[MatchScores]) -> MatchScores:

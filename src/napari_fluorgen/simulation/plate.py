@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+from napari_fluorgen.errors import ConfigError
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.io.cellvoyager_write import write_metadata
+from napari_fluorgen.io.own_files import list_files, listed_files
 from napari_fluorgen.io.results import write_tiff
 from napari_fluorgen.simulation.field import SimulatedField, simulate_field
 from napari_fluorgen.simulation.presets import Preset
 from napari_fluorgen.simulation.wide_presets import WidePreset
 from napari_fluorgen.stack import STAINS
 
+_PLATE_NAME = re.compile(r'[^\\/:*?"<>|\x00-\x1f\s.][^\\/:*?"<>|\x00-\x1f]{0,149}')
 _SITES_A_WELL = 6
+_SOFTWARE = "napari-fluorgen simulation"
 _COLUMNS = range(2, 12)
 _ROWS = "BCDEFG"
 MAX_FIELDS = len(_ROWS) * len(_COLUMNS) * _SITES_A_WELL
@@ -54,32 +60,42 @@ def write_plate(
     plate : str
         Plate name in the file names.
     overwrite : bool
-        Whether an older folder may be replaced.
+        Whether an older folder may be replaced. One that holds a file which this function did
+        not write is left alone.
 
     Raises
     ------
+    ConfigError
+        If files cannot be named by the plate.
     OutputError
         If the folder exists, holds something else than such a plate, or cannot be written.
     """
+    if not _PLATE_NAME.fullmatch(plate):
+        raise ConfigError(
+            f"'{plate}' cannot name a plate: file names begin with it, so use up to 150 characters "
+            'without \\ / : * ? " < > |, the first one no dot or blank.'
+        )
     folder = Path(folder)
-    with atomic_path(folder, overwrite, own=("labels", "MeasurementDetail.mrf")) as temporary:
+    with atomic_path(folder, overwrite, own=listed_files(folder)) as temporary:
         (temporary / "labels").mkdir(parents=True)
         heights: list[tuple[str, tuple[float, ...]]] = []
         for index, field in enumerate(fields):
             pixel = (field.pixel_size_um, field.pixel_size_um)
+            write = partial(write_tiff, pixel_size_um=pixel, software=_SOFTWARE)
             stem = _stem(plate, index)
             for number, plane in enumerate(field.brightfield, start=1):
-                write_tiff(temporary / f"{stem}A04Z{number:02d}C04.tif", plane, pixel)
+                write(temporary / f"{stem}A04Z{number:02d}C04.tif", plane)
             for channel, stain in enumerate(STAINS, start=1):
                 name = f"{stem}A{channel:02d}Z01C{channel:02d}.tif"
-                write_tiff(temporary / name, field.stains[stain], pixel)
-            write_tiff(temporary / "labels" / f"{stem}_nuclei.tif", field.nuclei_labels, pixel)
-            write_tiff(temporary / "labels" / f"{stem}_defects.tif", field.defects, pixel)
+                write(temporary / name, field.stains[stain])
+            write(temporary / "labels" / f"{stem}_nuclei.tif", field.nuclei_labels)
+            write(temporary / "labels" / f"{stem}_defects.tif", field.defects)
             z_um = field.nominal_z_um
             heights.append((stem, field.z_um))
         lines = [",".join([stem, *(f"{z:.3f}" for z in planes)]) for stem, planes in heights]
         (temporary / "labels" / "heights.csv").write_text("\n".join(lines) + "\n")
         write_metadata(temporary, pixel_size_um=pixel, z_um=z_um)
+        list_files(temporary)
     return folder
 
 

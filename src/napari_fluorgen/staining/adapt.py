@@ -159,14 +159,38 @@ def _pixel_size(
     return (float(y), float(x))
 
 
+def shape_of_model(
+    shape: tuple[int, int], size: tuple[float, float] | None, spec: ModelSpec
+) -> tuple[int, int]:
+    """Rows and columns of a field in the model's pixels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the field.
+    size : tuple of float or None
+        Its micrometres a pixel (y, x); None takes the model's.
+    spec : ModelSpec
+        Of the model.
+    """
+    (height, width), (y, x) = shape, size or (spec.pixel_size_um, spec.pixel_size_um)
+    zoom_y, zoom_x = y / spec.pixel_size_um, x / spec.pixel_size_um
+    if _is_near(zoom_y, zoom_x):
+        return (height, width)
+    return (max(1, round(height * zoom_y)), max(1, round(width * zoom_x)))
+
+
+def _is_near(zoom_y: float, zoom_x: float) -> bool:
+    return max(abs(zoom_y - 1), abs(zoom_x - 1)) <= TOLERATED_ZOOM
+
+
 def _match_pixels(
     stack: BrightfieldStack, spec: ModelSpec, size: tuple[float, float], messages: list[str]
 ) -> tuple[float, tuple[int, int]]:
-    _, height, width = stack.shape
+    shape = shape_of_model(stack.shape[1:], size, spec)
     zoom_y, zoom_x = size[0] / spec.pixel_size_um, size[1] / spec.pixel_size_um
-    if max(abs(zoom_y - 1), abs(zoom_x - 1)) <= TOLERATED_ZOOM:
-        return 1.0, (height, width)
-    shape = (max(1, round(height * zoom_y)), max(1, round(width * zoom_x)))
+    if _is_near(zoom_y, zoom_x):
+        return 1.0, shape
     found = f"{size[0]:.3g}" if size[0] == size[1] else f"{size[0]:.3g} × {size[1]:.3g}"
     messages.append(
         f"Your pixels are {found} µm, the model's {spec.pixel_size_um:.3g} µm: the stack is "

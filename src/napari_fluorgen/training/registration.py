@@ -29,7 +29,8 @@ _CERTAIN_RATIO = 1.5  # to the next peak; false peaks have company
 _REACH_PX = 48
 _PEAK_PX = 8
 _SAMPLE_PX = 1024
-_FIELDS = 12
+FIELDS = 12
+"""How many fields a shift is measured in, evenly drawn from all."""
 _DETAIL_UM = 0.35
 _COARSE_PX = 12.0
 
@@ -62,6 +63,11 @@ class Shift:
     def length(self) -> float:
         """Length in pixels."""
         return float(np.hypot(self.y, self.x))
+
+    @property
+    def matters(self) -> bool:
+        """Whether it is longer than a pixel and than it may be off."""
+        return self.certain and self.length > max(1.0, self.within_px)
 
 
 def measure_shift(
@@ -98,10 +104,21 @@ def measure_shifts(pairs: Sequence[Pair], pixel_size_um: float) -> dict[str, Shi
     A microscope has one shift a channel, so the correlations of up to 12 fields, evenly drawn from
     all, are added before their peak is sought.
     """
-    drawn = [pairs[index] for index in np.unique(spread_planes(len(pairs), _FIELDS))]
+    drawn = [pairs[index] for index in np.unique(spread_planes(len(pairs), FIELDS))]
     detail = max(1.0, _DETAIL_UM / pixel_size_um)
     surfaces = [_correlations(pair.planes, pair.stains, detail) for pair in drawn]
     return {stain: _common_shift([each[stain] for each in surfaces]) for stain in pairs[0].stains}
+
+
+def sample_of(pair: Pair) -> Pair:
+    """Return a copy of the part in which the shift is measured, so that the field can go."""
+    window = _window(*pair.labels.shape)
+    return replace(
+        pair,
+        planes=pair.planes[(slice(None), *window)].copy(),
+        stains={stain: image[window].copy() for stain, image in pair.stains.items()},
+        labels=pair.labels[window].copy(),
+    )
 
 
 def register(
@@ -134,7 +151,7 @@ def register(
     found = {stain: shift for stain, shift in shifts.items() if shift.certain}
     moves: dict[str, tuple[float, float]] = {}
     for stain, shift in found.items():
-        if shift.length <= max(1.0, shift.within_px):
+        if not shift.matters:
             continue
         moves[stain] = (shift.y, shift.x)
         what = f"Brightfield and {stain} are shifted by {shift.y:.1f}, {shift.x:.1f} px"
@@ -207,8 +224,7 @@ def _correlations(
     from scipy import fft
 
     height, width = planes.shape[1:]
-    top, left = max(0, (height - _SAMPLE_PX) // 2), max(0, (width - _SAMPLE_PX) // 2)
-    window = slice(top, top + _SAMPLE_PX), slice(left, left + _SAMPLE_PX)
+    window = _window(height, width)
     used = planes[np.unique(spread_planes(len(planes), 5))]
     edges = np.mean([_gradient(plane[window], detail_px) for plane in used], axis=0)
     taper = np.outer(*(np.hanning(n) for n in edges.shape)).astype(np.float32)
@@ -232,6 +248,11 @@ def _correlations(
             _surface(fft.irfft2(plain * band, edges.shape), size),
         )
     return surfaces
+
+
+def _window(height: int, width: int) -> tuple[slice, slice]:
+    top, left = max(0, (height - _SAMPLE_PX) // 2), max(0, (width - _SAMPLE_PX) // 2)
+    return slice(top, top + _SAMPLE_PX), slice(left, left + _SAMPLE_PX)
 
 
 def _surface(correlation: Surface, size: int) -> Surface:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from napari_fluorgen.errors import (
     InputError,
     ModelError,
     OutputError,
+    StorageError,
 )
+from napari_fluorgen.io.atomic import output_error, stops_writing
 from napari_fluorgen.stack import BrightfieldStack, StainedField
 from napari_fluorgen.workflow.events import (
     FieldEnded,
@@ -114,6 +116,7 @@ def stain_batch(
         Replace results that exist.
     resume : bool
         Leave fields that were finished with an equal request, model and input; redo the others.
+        A field whose result is of another input of the same name fails.
     model, should_stop
         As in `stain_field`.
 
@@ -133,7 +136,8 @@ def stain_batch(
         When nothing was found.
     OutputError
         Before any work when results exist (and neither `overwrite` nor `resume` is set) or the
-        folder cannot be used; later when the disk is full.
+        folder cannot be used; later, as a `StorageError`, when the disk is full or not writable.
+        The events up to then, put into a `Tally`, give the summary of what is finished.
     ModelError, DeviceError
         When the model or the device cannot be used.
     """
@@ -155,9 +159,11 @@ def stain_batch(
         except Cancelled:
             cancelled = True
             break
-        except (OutputError, ModelError, DeviceError):
+        except (StorageError, ModelError, DeviceError):
             raise  # would stop the other fields too
         except Exception as error:  # a fault in one field must not end a night's run
+            if isinstance(error, OSError) and stops_writing(error):
+                raise output_error(folder, error) from error
             ended = FieldFailed(source.identity, reason_of(source.identity.name, error))
         tally.add(ended)
         yield ended
@@ -228,7 +234,7 @@ def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
 def _check_not_the_plate(stack: BrightfieldStack, folder: Path) -> None:
     """Stains carry the names of a plate's own fluorescence files: never write among those."""
     if stack.channel_files and folder.resolve() == Path(stack.source).resolve():
-        raise OutputError(
+        raise StorageError(
             f"{folder} is the plate's own folder, where stains would take the names of its "
             "fluorescence files: name another folder."
         )
@@ -244,18 +250,37 @@ def _finished(
     """Return whether a readable result of the same request, model and input lies in `folder`.
 
     Time, machine and versions may differ: they do not change what was asked for.
+
+    Raises
+    ------
+    OutputError
+        The result is that of another input.
     """
     from napari_fluorgen.io import results
+    from napari_fluorgen.io.run_record import read_record
 
+    name = stack.identity.name
+    before = read_record(folder, name).get("input", {})
+    moved = before.get("source") != stack.source
+    digest = None
+    if moved and "digest" in before:  # the same pixels elsewhere are the same input
+        digest = input_digest(stack.data, StopPoint(should_stop))
+        if digest != before["digest"]:
+            raise OutputError(
+                f"The result '{name}' in {folder} belongs to another input, "
+                f"{before.get('source') or 'which is not named'}, and is not replaced by that of "
+                f"{stack.source}: use --overwrite or another folder."
+            )
     try:
-        record = results.read_field(folder, stack.identity.name, lazy=True).provenance
+        record = results.read_field(folder, name, lazy=True).provenance
     except InputError:
         return False
     if record.get("request") != request.to_record():
         return False
     if record.get("model", {}).get("digest") != model.digest:
         return False
-    digest = input_digest(stack.data, StopPoint(should_stop))  # last: it reads all of the input
+    if digest is None:  # last: it reads all of the input
+        digest = input_digest(stack.data, StopPoint(should_stop))
     return bool(record.get("input", {}).get("digest") == digest)
 
 
@@ -269,7 +294,7 @@ def check_output_folder(folder: Path) -> None:
             f"{folder} cannot be an output folder because {nearest} is a file: name another folder."
         )
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(
+        raise StorageError(
             f"{folder} cannot be written because {nearest} is read-only for you: "
             "name another folder or change its permissions."
         )
@@ -282,7 +307,7 @@ def check_disk_space(folder: Path, needed: int, what: str) -> None:
         nearest = nearest.parent
     free = shutil.disk_usage(nearest).free
     if free < needed:
-        raise OutputError(
+        raise StorageError(
             f"No disk space for {what} in {folder}: it needs up to {needed / 1e6:.0f} MB and "
             f"{free / 1e6:.0f} MB are free; free some space or name a folder on another disk."
         )
@@ -304,6 +329,9 @@ def one_field(
 
     began = time.perf_counter()
     stack = source.open()
+    # The record tells inputs apart by it: a.tif may be another one in another working directory.
+    if stack.source:
+        stack = replace(stack, source=str(Path(stack.source).absolute()))
     _check_not_the_plate(stack, folder)
     # A killed run may leave files of a field that the record does not know yet.
     again = resume and (folder / RUN_FILE).is_file()

@@ -248,7 +248,7 @@ def evaluate_folders(
     """
     from napari_fluorgen.measurement import FeatureRun, find_cellprofiler
     from napari_fluorgen.measurement.cellprofiler_parts import default_processes
-    from napari_fluorgen.workflow.evaluate_features import add_features
+    from napari_fluorgen.workflow.evaluate_features import add_features, no_space
     from napari_fluorgen.workflow.evaluate_files import check_scores, write_scores
 
     check_scores(output, overwrite=overwrite)
@@ -257,25 +257,33 @@ def evaluate_folders(
     fields = read_predictions(predicted, progress=progress, should_stop=should_stop)
     with ExitStack() as stack:
         run: FeatureRun | None = None
-        if command is not None:
-            folder = tempfile.TemporaryDirectory(prefix="fluorgen-features-")
-            run = FeatureRun(Path(stack.enter_context(folder)), pipeline)
         sizes: list[tuple[float, float]] = []
         unfit: list[str] = []
+        full: list[str] = []
+        if command is not None:
+            try:
+                folder = tempfile.TemporaryDirectory(
+                    prefix="fluorgen-features-", ignore_cleanup_errors=True
+                )
+                run = FeatureRun(Path(stack.enter_context(folder)), pipeline)
+            except OSError as error:
+                full.append(no_space(error))
 
         def gather(found: StainImages, true: StainImages) -> None:
             if found.pixel_size_um:
                 sizes.append(found.pixel_size_um)
-            if run is not None:
+            if run is not None and not full:
                 try:
                     run.add(found.name, found.images, true.images)
                 except InputError as error:
                     unfit.append(f"Left out of the feature error: {error}")
+                except OSError as error:  # fields that fitted would not speak for the others
+                    full.append(no_space(error))
 
         evaluation = evaluate_fields(fields, truths, gather=gather, pixel_size_um=pixel_size_um)
-        evaluation = replace(evaluation, notes=(*evaluation.notes, *unfit))
+        evaluation = replace(evaluation, notes=(*evaluation.notes, *unfit, *full))
         size = (pixel_size_um, pixel_size_um) if pixel_size_um else next(iter(sizes), None)
-        if run is not None and command is not None:
+        if run is not None and command is not None and not full:
             evaluation = add_features(
                 evaluation,
                 run,
@@ -285,7 +293,7 @@ def evaluate_folders(
                 progress,
                 should_stop,
             )
-        elif features:
+        elif features and command is None:
             note = (
                 "CellProfiler was not found (`fluorgen cellprofiler install` sets it up): no "
                 "feature error and no official score."

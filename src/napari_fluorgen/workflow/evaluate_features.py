@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_fluorgen.errors import ExternalToolError
+from napari_fluorgen.errors import ExternalToolError, InputError
 from napari_fluorgen.workflow.events import Measuring
 from napari_fluorgen.workflow.field import StopCheck
 
@@ -63,9 +64,19 @@ def add_features(
                 should_stop=should_stop,
             )
             notes += _without_objects(measured)
-        except ExternalToolError as error:
+        except OSError as error:
+            notes.append(no_space(error))
+        except (ExternalToolError, InputError) as error:
             notes.append(f"There is no feature error: {error}")
     return replace(evaluation, features=measured, notes=tuple(notes))
+
+
+def no_space(error: OSError) -> str:
+    """One sentence for what hinders writing where CellProfiler would work."""
+    return (
+        f"There is no feature error: the temporary folder {tempfile.gettempdir()} cannot be "
+        f"written ({error.strerror or error}): free some space or name another folder with TMPDIR."
+    )
 
 
 def _without_objects(measured: MeasuredFeatures) -> list[str]:

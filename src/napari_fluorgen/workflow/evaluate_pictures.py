@@ -16,7 +16,7 @@ from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.workflow.stain_files import StainImages, find_stains, outline_nuclei
 
 if TYPE_CHECKING:
-    from napari_fluorgen.io.read import FieldSource
+    from napari_fluorgen.io.found import FieldSource
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
 FOUND, FALSE, MISSED = (0, 158, 115), (213, 94, 0), (240, 228, 66)
@@ -193,13 +193,12 @@ def _draw_outlines(
     """Outline found and false nuclei in the prediction, found and missed ones in the truth."""
     from skimage.segmentation import find_boundaries
 
-    from napari_fluorgen.segmentation import iou_matrix
+    from napari_fluorgen.overlap import find_overlaps
 
-    overlap = iou_matrix(true, found)
-    good = overlap >= _MATCH_IOU
+    pairs = find_overlaps(true, found)
     for levels, labels, matched, wrong in (
-        (one, found, good.any(axis=0), _LEVELS + 1),
-        (other, true, good.any(axis=1), _LEVELS + 2),
+        (one, found, pairs.best_of_found() >= _MATCH_IOU, _LEVELS + 1),
+        (other, true, pairs.best_of_true() >= _MATCH_IOU, _LEVELS + 2),
     ):
         inside = labels[cut]
         numbers = np.unique(labels[labels > 0])

@@ -110,7 +110,7 @@ def stain_field(
     if request.intervals:
         shape = raw.adaptation.model_shape
         widths, missing = interval_widths(raw.images, model.spec, calibration, shape)
-    record["messages"] += [said for said in (judgement.verdict, missing) if said is not None]
+    record["messages"] += [*judgement.messages, *([] if missing is None else [missing])]
     field = StainedField(
         identity=stack.identity,
         pixel_size_um=given_pixel_size(request) or stack.pixel_size_um,

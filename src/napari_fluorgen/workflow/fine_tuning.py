@@ -227,11 +227,11 @@ def _check_target(request: FineTuneRequest, start: Model, name: str, notes: list
     """Refuse now what could not be written after the training."""
     from napari_fluorgen.io.atomic import check_replaceable
     from napari_fluorgen.models import list_models, user_model_dir
-    from napari_fluorgen.models.saving import OWN_FILES
+    from napari_fluorgen.models.rdf import package_files
 
     folders = [request.work or Path(tempfile.gettempdir())]
     if request.output is not None:
-        check_replaceable(request.output, request.overwrite, OWN_FILES)
+        check_replaceable(request.output, request.overwrite, package_files(request.output))
         folders.append(request.output)
     if request.install:
         folders.append(user_model_dir())

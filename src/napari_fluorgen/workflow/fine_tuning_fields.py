@@ -251,7 +251,7 @@ def register_fields(
     done = list(fields)
     for stains in {tuple(field.stains) for field in fields}:
         own = [index for index, field in enumerate(fields) if tuple(field.stains) == stains]
-        moved = register([_pair_of(fields[index]) for index in own], pixel_size_um, registration,
+        moved = register([pair_of(fields[index]) for index in own], pixel_size_um, registration,
                          notes.append)  # fmt: skip
         if registration != "correct":
             continue
@@ -318,7 +318,7 @@ def with_labels(stack: BrightfieldStack, labels: Any) -> BrightfieldStack:
     return replace(stack, truth={**stack.truth, LABELS: labels})
 
 
-def _pair_of(field: TunedField) -> Pair:
+def pair_of(field: TunedField) -> Pair:
     """Both readings of the planes on top of each other, stains in [0, 1]."""
     from napari_fluorgen.training.data import Pair
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.measurement import pearson, pixel_error
+from napari_fluorgen.measurement import best_line, pearson, pixel_error
 from napari_fluorgen.models import PROBABILITY, ModelSpec
 from napari_fluorgen.segmentation import pool_scores, score_thresholds, segment_nuclei
 from napari_fluorgen.staining.plan import plan_tiles
@@ -94,14 +94,8 @@ def fit_lines(
                   if stain in part.stains]  # fmt: skip
         if not images:
             continue
-        counts = np.concatenate([spec.outputs[stain].to_counts(p).ravel() for p, _ in images])
-        truth = np.concatenate([t.ravel() for _, t in images])
-        spread = float(np.var(counts, dtype=np.float64))
-        middle, target = float(counts.mean(dtype=np.float64)), float(truth.mean(dtype=np.float64))
-        slope = 0.0
-        if spread:
-            slope = float(np.mean((counts - middle) * (truth - target), dtype=np.float64)) / spread
-        lines[stain] = (slope, target - slope * middle)
+        counts = [spec.outputs[stain].to_counts(p) for p, _ in images]
+        lines[stain] = best_line(counts, [truth for _, truth in images])
     return lines
 
 

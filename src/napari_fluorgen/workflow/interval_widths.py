@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from napari_fluorgen.confidence import Calibration
     from napari_fluorgen.models import ModelSpec, StainRange
 
+NO_INTERVALS = "carries no intervals of"
+"""Part of the sentence that is said where intervals are missing."""
 _COUNTS = 65535
 
 
@@ -74,6 +76,6 @@ def interval_widths(
     if not missing:
         return widths, None
     return widths, (
-        f"{spec.name} carries no intervals of {' and '.join(missing)}: `fluorgen calibrate` makes "
+        f"{spec.name} {NO_INTERVALS} {' and '.join(missing)}: `fluorgen calibrate` makes "
         "them from fields with these stains."
     )

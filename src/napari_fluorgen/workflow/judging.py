@@ -26,11 +26,14 @@ class Judgement:
     record : dict
         JSON-ready, for the provenance: what the model was calibrated on, how the field compares
         with it, and how many nuclei were accepted.
+    messages : tuple of str
+        Sentences that the user should see: the verdict, or that none can be given.
     """
 
     nuclei: dict[str, NDArray[Any]]
     verdict: str | None = None
     record: dict[str, Any] = field(default_factory=dict)
+    messages: tuple[str, ...] = ()
 
 
 def judge(
@@ -100,10 +103,11 @@ def conclude(
     verdict = compare_histogram(histogram, calibration.fields)
     record["exchangeability"] = {
         "p_value": round(verdict.p_value, 6),
-        "holds": verdict.holds,
+        "holds": verdict.holds if verdict.can_tell else None,
         "message": verdict.message,
     }
-    return Judgement(nuclei, None if verdict.holds else verdict.message, record)
+    said = () if verdict.holds and verdict.can_tell else (verdict.message,)
+    return Judgement(nuclei, None if verdict.holds else verdict.message, record, said)
 
 
 def _rule(calibration: Calibration | None) -> str:

@@ -65,11 +65,17 @@ def measure_with_cellprofiler(
     """
     from napari_fluorgen.measurement import export_cellprofiler, require_cellprofiler
     from napari_fluorgen.measurement.cellprofiler_parts import default_processes
-    from napari_fluorgen.measurement.cellprofiler_project import cellprofiler_steps, check_outputs
+    from napari_fluorgen.measurement.cellprofiler_project import (
+        cellprofiler_steps,
+        check_outputs,
+        own_pipeline,
+    )
 
     output = Path(output)
     # asked before the export, which takes minutes for a plate
     require_cellprofiler(program)
+    # read before the export, which may replace the file
+    own = None if pipeline is None else own_pipeline(pipeline)
     check_outputs(output, overwrite)
     yield Stage("exporting for CellProfiler")
     project = output / PROJECT
@@ -80,7 +86,7 @@ def measure_with_cellprofiler(
         project,
         output,
         executable=program,
-        pipeline=pipeline,
+        own=own,
         processes=processes or default_processes(),
         overwrite=overwrite,
         should_stop=should_stop,

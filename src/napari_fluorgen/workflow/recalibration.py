@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.confidence import INTERVAL_STAINS, calibrate, calibrate_intervals
 from napari_fluorgen.errors import Cancelled, InputError, ModelError
-from napari_fluorgen.io.atomic import check_replaceable
+from napari_fluorgen.io.atomic import check_replaceable, output_error, path_exists
 from napari_fluorgen.workflow.interval_widths import unclipped
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model
     from napari_fluorgen.stack import BrightfieldStack
+    from napari_fluorgen.training.data import Pair
 
 Stains = dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
 
@@ -67,43 +69,90 @@ def recalibrate(
     Raises
     ------
     ModelError
-        If the model has no nuclei network, or pixels too far from the pairs'.
+        If the model has no nuclei network, or pixels too far from the pairs', or `name` cannot be
+        one.
     InputError
         If pairs are missing or do not fit the model.
+    OutputError
+        If the package cannot be written there; told before the work.
     Cancelled
         If `should_stop` returned true; nothing is written then.
     """
-    from napari_fluorgen.models import save_package
-    from napari_fluorgen.models.saving import OWN_FILES
+    from napari_fluorgen.models.rdf import package_files
+    from napari_fluorgen.models.saving import save_recalibrated
+    from napari_fluorgen.models.spec import check_model_name
+    from napari_fluorgen.training.augment import spread_planes
     from napari_fluorgen.training.package import CALIBRATED, UNCALIBRATED
+    from napari_fluorgen.training.registration import FIELDS
     from napari_fluorgen.workflow.fine_tuning_fields import stacks_of_folder
 
     spec = model.spec
     if "nuclei" not in spec.stains:
         raise ModelError(f"{spec.name} has no nuclei network, whose confidence is calibrated.")
-    check_replaceable(Path(folder), overwrite, OWN_FILES)
+    if name is not None:
+        check_model_name(name)
+    check_replaceable(Path(folder), overwrite, package_files(Path(folder)))
+    _check_writable(Path(folder))
+    model.network_files()  # a damaged one is told before the calibration, not after it
     notes: list[str] = []
     stacks = stacks_of_folder(pairs, notes)
     stains: Stains = {stain: [] for stain in INTERVAL_STAINS if stain in spec.stains}
     announced = _announced(stacks, progress, should_stop)
-    calibration = calibrate(_predicted(model, announced, notes, stains))
+    samples: list[Pair] = []
+    drawn = set(np.unique(spread_planes(len(stacks), FIELDS)).tolist())
+    calibration = calibrate(_predicted(model, announced, notes, stains, samples, drawn))
+    report_shifts(samples, spec.pixel_size_um, notes)
     calibration = calibration.with_intervals(calibrate_intervals(stains))
     again = (
         f"Calibrated again on {len(stacks)} field{'s' if len(stacks) > 1 else ''} of "
         f"{Path(pairs).resolve().name}."
     )
     card = model.card.replace(UNCALIBRATED, CALIBRATED).rstrip()
-    path = save_package(
+    path = save_recalibrated(
         folder,
-        spec if name is None else spec.model_copy(update={"name": name}),
-        model.networks(),
+        model,
         calibration=calibration.to_arrays(),
-        test_input=model.test_tensors()[0],
         card=f"{card}\n\n# Calibration\n\n{again}\n",
+        name=name,
         overwrite=overwrite,
-        license_id=model.license_id,
     )
     return path, calibration.meta, tuple(dict.fromkeys(notes))
+
+
+def report_shifts(samples: Sequence[Pair], pixel_size_um: float, notes: list[str]) -> None:
+    """Say how far true stains lie from brightfield, as fine-tuning does, from 1 pixel on.
+
+    Parameters
+    ----------
+    samples : sequence of Pair
+        Fields of one microscope; those with the same stains are judged together.
+    pixel_size_um : float
+        Micrometres a pixel.
+    notes : list of str
+        Takes a sentence for each stain that is shifted.
+    """
+    from napari_fluorgen.training.registration import measure_shifts
+
+    for stains in dict.fromkeys(tuple(pair.stains) for pair in samples):
+        own = [pair for pair in samples if tuple(pair.stains) == stains]
+        for stain, shift in measure_shifts(own, pixel_size_um).items():
+            if shift.matters:
+                notes.append(
+                    f"Brightfield and {stain} are shifted by {shift.y:.1f}, {shift.x:.1f} px, "
+                    "which counts as error of the model here: align the pairs and calibrate again."
+                )
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written before the work, not after it; nothing stays there."""
+    parent = folder.absolute().parent
+    while not path_exists(parent):
+        parent = parent.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", suffix="-unfinished", dir=parent):
+            pass
+    except OSError as error:
+        raise output_error(folder, error) from error
 
 
 def _announced(
@@ -121,17 +170,24 @@ def _announced(
 
 
 def _predicted(
-    model: Model, stacks: Iterable[BrightfieldStack], notes: list[str], stains: Stains
+    model: Model,
+    stacks: Iterable[BrightfieldStack],
+    notes: list[str],
+    stains: Stains,
+    samples: list[Pair],
+    drawn: Collection[int],
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]]:
     """Yield the nuclei probability (Y, X) of each field, its true nuclei and those found.
 
-    Prediction and truth of the stains that a field has are added to `stains`, in [0, 1].
+    Prediction and truth of the stains that a field has are added to `stains`, in [0, 1]; the middle
+    of the fields whose numbers are in `drawn` to `samples`.
     """
     from napari_fluorgen.models import PROBABILITY
-    from napari_fluorgen.workflow.fine_tuning_fields import LABELS, read_field
+    from napari_fluorgen.training.registration import sample_of
+    from napari_fluorgen.workflow.fine_tuning_fields import LABELS, pair_of, read_field
     from napari_fluorgen.workflow.fine_tuning_scores import predict, segment
 
-    for stack in stacks:
+    for number, stack in enumerate(stacks):
         truth = {name: image for name, image in stack.truth.items()
                  if name in ("nuclei", LABELS, *stains)}  # fmt: skip
         if not {"nuclei", LABELS} & truth.keys():
@@ -141,6 +197,8 @@ def _predicted(
             )
         field = read_field(replace(stack, truth=truth), model.spec, model.spec, notes)
         assert field.labels is not None
+        if number in drawn:
+            samples.append(sample_of(pair_of(field)))
         known = [stain for stain in stains if stain in field.stains]
         networks = {stain: model.network(stain) for stain in ("nuclei", *known)}
         maps = predict(networks, field.planes, model.spec)

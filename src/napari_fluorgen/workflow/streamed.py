@@ -126,8 +126,7 @@ def stream_field(
     writer.finish(stack.identity.name, size, check)
     record = run_record(described, request, model, raw, started)
     record["confidence"] = judgement.record
-    if judgement.verdict is not None:
-        record["messages"].append(judgement.verdict)
+    record["messages"] += judgement.messages
     field = StainedField(
         identity=stack.identity,
         pixel_size_um=size,

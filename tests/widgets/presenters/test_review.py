@@ -140,6 +140,15 @@ def test_summary_promises_only_what_holds(layer):
     assert review.current_text(none, None) == ""
 
 
+def test_a_nucleus_is_described_in_words(layer):
+    said = review.current_text(review.judged(layer, LABELS), 2)
+    assert said == "Nucleus 2 · to review · looks better than 70 % of wrong nuclei · 1 of 2"
+    review.set_review(layer, 2, "accept")
+    layer.features["p_value"] = np.nan
+    said = review.current_text(review.judged(layer, LABELS), 2)
+    assert said.startswith("Nucleus 2 · trusted by you · background is ruled out by 50 %")
+
+
 def test_renumbered_labels_keep_their_rows(layer):
     review.set_review(layer, 5, "reject")
     review.renumber_features(layer, np.array([2, 5]))

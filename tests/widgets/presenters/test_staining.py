@@ -85,16 +85,6 @@ def test_hidden_results_are_explained():
     assert "hidden, because" in words.done_text(3, 2.0, shown=False)
 
 
-def test_nearest_model_by_ratio():
-    sizes = {"20x": 0.325, "60x": 0.108}
-    assert words.nearest_model(sizes, (0.2, 0.2)) == "20x"
-    assert words.nearest_model(sizes, (0.15, 0.15)) == "60x"
-    assert words.nearest_model({"a": 0.3, "b": 0.3}, (0.3, 0.3), "b") == "b"
-    assert words.nearest_model({"a": 0.3, "b": 0.1}, (0.3, 0.3), "b") == "a"
-    assert words.nearest_model(sizes, None) is None
-    assert words.nearest_model({}, (0.3, 0.3)) is None
-
-
 def test_the_python_call_repeats_only_what_was_changed(stack):
     request = StainRequest(model="adipocyte-20x", focus="flipped")
     call = words.python_call(stack, request)

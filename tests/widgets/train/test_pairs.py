@@ -5,60 +5,13 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.widgets.presenters.layers import result_layers, stack_layers
-from napari_fluorgen.widgets.presenters.spatial import Spatial
-from napari_fluorgen.widgets.train.book import PairBook, key_of
+from napari_fluorgen.widgets.presenters.layers import key_of
+from napari_fluorgen.widgets.train.book import PairBook
 from napari_fluorgen.widgets.train.pairs import (
     LayerPair,
-    candidates,
     stack_of_pair,
     stacks_of_pairs,
-    suggested,
 )
-
-
-def layer_of(spec):
-    made = {"image": Image, "labels": Labels}[spec.kind]
-    return made(spec.data, **spec.kwargs)
-
-
-@pytest.fixture
-def loaded(stack):
-    """Brightfield, true lipids, true nuclei, as *Load stacks* adds them."""
-    return [layer_of(spec) for spec in stack_layers(stack)]
-
-
-@pytest.fixture
-def foreign():
-    """A stack, a stain and outlines from somewhere else."""
-    rng = np.random.default_rng(1)
-    return {
-        "planes": Image(rng.random((5, 48, 64)), name="mine"),
-        "stain": Image(rng.random((48, 64)), name="C=1 Hoechst"),
-        "outlines": Labels(np.ones((48, 64), np.int32), name="by hand"),
-    }
-
-
-def test_true_stains_of_the_same_file_are_suggested(loaded):
-    brightfield, lipids, nuclei = loaded
-    assert suggested(loaded, brightfield) == {"lipids": lipids, "nuclei": nuclei}
-
-
-def test_foreign_stains_are_suggested_by_name_and_size(foreign):
-    found = suggested(foreign.values(), foreign["planes"])
-    assert found == {"nuclei": foreign["stain"]}
-    smaller = Image(np.zeros((40, 64)), name="dapi")
-    assert suggested([foreign["planes"], smaller], foreign["planes"]) == {}
-
-
-def test_predictions_are_no_truth_but_corrected_outlines_may_be(stack, result, loaded):
-    predicted = [
-        layer_of(spec) for spec in result_layers(result, Spatial.of_stack(stack).plane(), run="r")
-    ]
-    layers = [*loaded, *predicted]
-    assert candidates(layers, "nuclei") == loaded[1:]
-    assert candidates(layers, "labels") == [predicted[-1]]
-    assert "labels" not in suggested(layers, loaded[0])
 
 
 def test_a_pair_becomes_a_stack_with_truth(stack, loaded):

@@ -13,9 +13,8 @@ import importlib.util
 import math
 import os
 import sys
-import threading
 import warnings
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -26,20 +25,18 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.errors import DeviceError
 from napari_fluorgen.staining.backends.dense_blocks import split_concatenations
+from napari_fluorgen.staining.backends.warm import Warm
 from napari_fluorgen.staining.devices import cpu_threads
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model
 
-WARM_GRAPHS = 4
 CACHE_BYTES = 512_000_000
 KEPT_PX = 2**19
 """Pixels of a tile up to which a warm graph keeps its working memory between runs."""
-ONNX_NAME = "networks.onnx"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
-_graphs: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-_lock = threading.Lock()
+warm_graphs = Warm(4)
 
 
 class OpenVinoBackend:
@@ -92,27 +89,14 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         """Give the working memory of large tiles back; the graphs stay compiled."""
-        with _lock:
-            large = [
-                graph
-                for (digest, shape, *_), graph in _graphs.items()
-                if digest == self._model.digest and math.prod(shape) > KEPT_PX
-            ]
-        for graph in large:
-            graph.release_memory()  # waits for another run that uses it
+        for (digest, shape, *_), graph in warm_graphs.items():
+            if digest == self._model.digest and math.prod(shape) > KEPT_PX:
+                graph.release_memory()  # waits for another run that uses it
 
     def _graph(self, shape: tuple[int, ...]) -> Any:
         threads = cpu_threads()
         key = (self._model.digest, shape, self._precision, threads)
-        with _lock:
-            if key in _graphs:
-                _graphs.move_to_end(key)
-                return _graphs[key]
-            graph = self._compile(shape, threads)
-            _graphs[key] = graph
-            while len(_graphs) > WARM_GRAPHS:
-                _graphs.popitem(last=False)
-            return graph
+        return warm_graphs.take(key, lambda: self._compile(shape, threads))
 
     def _compile(self, shape: tuple[int, ...], threads: int, **more: Any) -> Any:
         settings: dict[str, Any] = {
@@ -137,8 +121,8 @@ class OpenVinoBackend:
 
     def _read(self) -> Any:
         """The networks as a graph of OpenVINO."""
-        path = self._model.path / ONNX_NAME
-        if path.is_file():
+        path = self._model.onnx
+        if path is not None:
             return _core().read_model(path)
         import torch
 
@@ -224,12 +208,6 @@ def sample_convolution(precision: str) -> tuple[Callable[[], object], float]:
     request = _core().compile_model(network, "CPU", settings).create_infer_request()
     values = np.ones((1, channels, side, side), np.float32)
     return lambda: request.infer([values]), 2.0 * 9 * channels * channels * side * side
-
-
-def drop_warm_graphs() -> None:
-    """Forget every compiled graph in memory."""
-    with _lock:
-        _graphs.clear()
 
 
 @cache

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import DeviceError
+from napari_fluorgen.staining.backends.warm import Warm
 from napari_fluorgen.staining.devices import Device, cpu_threads
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 _FEWEST_REPLAYS = 8
 """Tiles from which a recording pays: it runs the networks three times."""
+
+warm_networks = Warm(2)
+"""Weights on their device: a plate does not copy them again for each field."""
 
 
 class PyTorchBackend:
@@ -51,13 +55,16 @@ class PyTorchBackend:
         self._network: Any = None
         self._recorded: RecordedNetwork | None = None
         self._label = device.label
+        key = (model.digest, device.name, precision)
         try:
-            # The model keeps its networks on the CPU for others.
-            network = in_precision(copy.deepcopy(model.combined()).eval(), self._type)
-            network = network.to(self._device)
-            self._network = network.to(memory_format=torch.channels_last)
+            self._network = warm_networks.take(key, lambda: self._moved(model))
         except RuntimeError as error:
             raise _translated(error, device.label) from error
+
+    def _moved(self, model: Model) -> Any:
+        """Networks on the device; the model keeps its own on the CPU for others."""
+        network = in_precision(copy.deepcopy(model.combined()).eval(), self._type)
+        return network.to(self._device).to(memory_format=self._torch.channels_last)
 
     def prepare(self, tile_shape: tuple[int, int], tiles: int) -> None:
         """Record the networks' kernels on CUDA, where starting them one by one costs time."""
@@ -89,11 +96,13 @@ class PyTorchBackend:
         except RuntimeError as error:
             failure = _translated(error, self._label)
         self._recorded = None
+        if isinstance(failure, MemoryError):
+            warm_networks.clear()  # other models'; this run holds its own
         self._empty_cache()
         raise failure
 
     def close(self) -> None:
-        """Free the networks' memory on the device."""
+        """Free the memory on the device; warm networks keep their weights there."""
         self._network = self._recorded = None
         self._empty_cache()
 

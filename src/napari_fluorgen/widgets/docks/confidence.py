@@ -225,12 +225,16 @@ class ConfidenceDock(common.Dock):
         specs = result_layers(judged, Spatial.of_layer(labels), run=run.key)
         for spec in specs:
             role = record_of(spec.kwargs["metadata"])["role"]
-            if not role.startswith("p-value"):
+            if not role.startswith(("p-value", WIDTH)):
                 continue
             if role in run.layers:
                 run.layers[role].data = spec.data
+                run.layers[role].contrast_limits = spec.kwargs["contrast_limits"]
             else:
                 common.add_layer(self.viewer, spec)
+        for role, layer in run.layers.items():
+            if role.startswith(WIDTH) and role.removeprefix(WIDTH) not in judged.widths:
+                self.viewer.layers.remove(layer)
         self._show_runs()
         self._run_changed()
 

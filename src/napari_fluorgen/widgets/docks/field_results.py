@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_fluorgen.widgets.docks.result_list import Read, ResultList
+from napari_fluorgen.widgets.docks.job import Reader
+from napari_fluorgen.widgets.docks.result_list import ResultList
 from napari_fluorgen.widgets.opening import result_key
 from napari_fluorgen.widgets.presenters.layers import record_of
 from napari_fluorgen.widgets.presenters.results import layers_of_run
@@ -14,7 +15,7 @@ from napari_fluorgen.widgets.presenters.results import layers_of_run
 class FieldResults:
     """Shows the result of a field by the code of *Load stacks*, and no other field with it."""
 
-    def __init__(self, viewer: Any, read: Read) -> None:
+    def __init__(self, viewer: Any, read: Reader) -> None:
         self._viewer = viewer
         self._list = ResultList(viewer, read)  # only its layers are seen
         self._current: set[str] = set()

@@ -14,6 +14,7 @@ from napari_fluorgen.errors import Cancelled, FluorgenError, InputError
 from napari_fluorgen.stack import StainedField
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.cellprofiler import EngineChoice
+from napari_fluorgen.widgets.docks.comparison import ComparisonPart
 from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.object_layers import show_objects
 from napari_fluorgen.widgets.presenters import measuring as words
@@ -87,6 +88,7 @@ class MeasureDock(common.Dock):
         self.done = common.text()
         self.open_button = common.button_for("Open folder", "Shows what was written")
         self.open_button.hide()
+        self.comparison = ComparisonPart(self.viewer)
         rows = common.form()
         rows.addRow("Result", self.results)
         self.body.addWidget(self.hint)
@@ -112,6 +114,7 @@ class MeasureDock(common.Dock):
         self.body.addWidget(self.status)
         self.body.addWidget(self.done)
         self.body.addWidget(self.open_button)
+        self.body.addWidget(self.comparison)
         self.finish()
 
     # choices
@@ -136,6 +139,7 @@ class MeasureDock(common.Dock):
     def _run_changed(self, _index: int = 0) -> None:
         run = self.run()
         common.say(self.hint, "" if run else _EMPTY)
+        self.comparison.show_run(run)
         self._enable()
 
     def _enable(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_fluorgen.widgets.docks.common import add_layer
-from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec, record_of
+from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec
 from napari_fluorgen.widgets.presenters.measuring import layer_features, plain_name
-from napari_fluorgen.widgets.presenters.results import LABELS, Run
+from napari_fluorgen.widgets.presenters.results import LABELS, Run, layer_of_run
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 
@@ -16,12 +16,11 @@ def show_objects(viewer: Any, run: Run, name: str, image: Any, table: Mapping[st
     """Add the labels of a kind of object, hidden, or update those of an earlier measurement."""
     role = f"objects {name}"
     features = layer_features(table)
-    for layer in viewer.layers:
-        record = record_of(layer.metadata)
-        if (record.get("objects_of"), record.get("role")) == (run.key, role):
-            layer.data = image
-            layer.features = features
-            return
+    shown = layer_of_run(viewer.layers, run.key, role)
+    if shown is not None:
+        shown.data = image
+        shown.features = features
+        return
     spec = LayerSpec(
         "labels",
         image,

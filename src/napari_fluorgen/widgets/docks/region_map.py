@@ -14,7 +14,7 @@ from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.job import Job
 from napari_fluorgen.widgets.presenters import confidence as words
 from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec, record_of
-from napari_fluorgen.widgets.presenters.results import LABELS, Run
+from napari_fluorgen.widgets.presenters.results import LABELS, Run, layer_of_run
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.steps import once
 
@@ -91,7 +91,11 @@ class RegionMap(QWidget):
 
     def layer(self) -> Any | None:
         """Return the layer with the regions of the chosen result, if there is one."""
-        return None if self._run is None else map_of_run(self._viewer.layers, self._run, "regions")
+        return (
+            None
+            if self._run is None
+            else layer_of_run(self._viewer.layers, self._run.key, "regions")
+        )
 
     def show_run(self, run: Run | None) -> None:
         """Judge the pixels of another result, or of none."""
@@ -191,16 +195,6 @@ def p_values_of(run: Run) -> dict[str, Any]:
     return {
         name: np.asarray(run.layers[f"p-value {name}"].data) for name in ("nucleus", "background")
     }
-
-
-def map_of_run(layers: Any, run: Run, role: str) -> Any | None:
-    """Return the layer that was drawn for a run in this role, if there is one."""
-    wanted = (run.key, role)
-    for layer in layers:
-        record = record_of(layer.metadata)
-        if (record.get("regions_of"), record.get("role")) == wanted:
-            return layer
-    return None
 
 
 def add_map(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from napari_fluorgen.widgets.docks.common import add_layer
+from napari_fluorgen.widgets.docks.job import Reader
 from napari_fluorgen.widgets.docks.run_layers import hide_run, reveal_run
 from napari_fluorgen.widgets.opening import Opened, read_result, result_key
 from napari_fluorgen.widgets.presenters.layers import LayerSpec, record_of
 from napari_fluorgen.widgets.presenters.results import find_runs, layers_of_run
-
-Read = Callable[[Callable[[], Any], Callable[[Any], None], str], None]
 
 
 class ResultList(QListWidget):
@@ -25,11 +24,11 @@ class ResultList(QListWidget):
     ----------
     viewer : Viewer
         Where the layers go.
-    read : callable
-        Runs a call in the background: takes the call, what to do with its answer, and a message.
+    read : Reader
+        Reads in the background.
     """
 
-    def __init__(self, viewer: Any, read: Read) -> None:
+    def __init__(self, viewer: Any, read: Reader) -> None:
         super().__init__()
         self._viewer = viewer
         self._read = read
@@ -66,6 +65,7 @@ class ResultList(QListWidget):
         """Show a result of a folder, also of one that is not listed."""
         key = result_key(folder, name)
         if self._is_open(key):
+            self._read.forget()  # a result that is still being read must not take its place
             self._show(key, ())
         else:
             self._read(

@@ -12,11 +12,11 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.job import Job, report
-from napari_fluorgen.widgets.docks.region_map import add_map, map_of_run
+from napari_fluorgen.widgets.docks.region_map import add_map
 from napari_fluorgen.widgets.presenters import review as words
 from napari_fluorgen.widgets.presenters.layers import record_of
 from napari_fluorgen.widgets.presenters.outlines import Outlines, find_outlines
-from napari_fluorgen.widgets.presenters.results import LABELS, Run
+from napari_fluorgen.widgets.presenters.results import LABELS, Run, layer_of_run
 from napari_fluorgen.widgets.steps import once
 
 _ROLE = "decisions"
@@ -234,7 +234,9 @@ class Review(QWidget):
 
     def layer(self) -> Any | None:
         """Return the layer with the outlines of the chosen result, if there is one."""
-        return None if self._run is None else map_of_run(self._viewer.layers, self._run, _ROLE)
+        return (
+            None if self._run is None else layer_of_run(self._viewer.layers, self._run.key, _ROLE)
+        )
 
     def _toggle_outlines(self, _checked: bool = False) -> None:
         self._show_outlines()

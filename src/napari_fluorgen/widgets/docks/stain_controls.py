@@ -9,13 +9,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
-    QHBoxLayout,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.docks.model_choice import ModelChoice
 from napari_fluorgen.widgets.presenters import staining as words
 
 
@@ -30,8 +30,8 @@ class StainControls(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.layers = common.combo("The brightfield stack to stain: an image with focus planes")
-        self.models = common.combo("The model; suggested by the pixel size of the stack")
-        self.card = common.button_for("Card", "What this model was trained on and how good it is")
+        self.choice = ModelChoice("The model; suggested by the pixel size of the stack")
+        self.models, self.card = self.choice.box, self.choice.card
         self.devices = common.combo("Where the networks run; only what this computer has")
         self.focus = common.combo(
             "Direction of the focus series; a wrong direction gives wrong stains"
@@ -58,14 +58,10 @@ class StainControls(QWidget):
         self.copy = common.button_for(
             "Copy as Python", "Copies the call that gives the same result in a script"
         )
-        self._suggest = True
 
-        model = QHBoxLayout()
-        model.addWidget(self.models, 1)
-        model.addWidget(self.card)
         rows = common.form()
         rows.addRow("Stack", self.layers)
-        rows.addRow("Model", model)
+        rows.addRow("Model", self.choice)
         rows.addRow("Device", self.devices)
         self.advanced = common.Advanced()
         self.advanced.rows.addRow("Focus", self.focus)
@@ -83,32 +79,21 @@ class StainControls(QWidget):
         for spin in (self.pixel_size, self.tile):
             spin.valueChanged.connect(self.changed)
         self.intervals.toggled.connect(self.changed)
-        self.models.activated.connect(self._keep_model)
-
-    def _keep_model(self) -> None:
-        """Suggest no more once the user has chosen."""
-        self._suggest = False
 
     @property
     def model(self) -> str | None:
         """Name of the chosen model."""
-        return self.models.currentData()
+        return self.choice.name
 
     def offer(self, models: Iterable[Any], devices: Iterable[tuple[str, str]]) -> None:
         """List the installed models and the devices of this machine, best first."""
         models = list(models)
-        # A general model is the user's choice where there is one for particular cells.
-        suggested = [model for model in models if not model.general] or models
-        self._pixel_sizes = {model.name: model.pixel_size_um for model in suggested}
-        entries = [(f"{model.name} ({model.pixel_size_um:g} µm)", model.name) for model in models]
-        common.fill(self.models, entries)
+        self.choice.offer(models)
         common.fill(self.devices, devices)
 
     def suggest(self, pixel_size_um: tuple[float, float] | None) -> None:
         """Choose the model that suits a pixel size, unless the user has chosen one."""
-        if self._suggest and self.models.count():
-            nearest = words.nearest_model(self._pixel_sizes, pixel_size_um, self.model)
-            common.choose(self.models, nearest)
+        self.choice.suggest(pixel_size_um)
 
     def request(self) -> Any:
         """Build the frozen request that the settings stand for.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.widgets.presenters.layers import record_of
+from napari_fluorgen.widgets.presenters.layers import DERIVED, record_of
 from napari_fluorgen.widgets.presenters.results import Run
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def truth_layers(layers: Iterable[Any], run: Run) -> list[Any]:
         if getattr(layer.data, "shape", None) != shape:
             continue
         if hasattr(layer, "selected_label"):
-            if not {"run", "regions_of", "objects_of"} & set(record):
+            if not set(DERIVED) & set(record):
                 found.append(layer)
         elif record.get("role") == "true nuclei" and record.get("identity") == identity:
             found.append(layer)

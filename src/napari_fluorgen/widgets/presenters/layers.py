@@ -30,6 +30,9 @@ OUTLINES = ((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0))
 A cycle of colours is drawn by the graphics card, twice as fast as colours by label.
 """
 
+DERIVED = ("run", "regions_of", "objects_of", "difference_of")
+"""Keys of a record that name the run which a layer was made in, or from."""
+
 WIDTH = "width "
 """Start of the role of a map of interval widths; the stain follows."""
 
@@ -283,3 +286,8 @@ def identity_of(record: dict[str, Any], fallback: str) -> FieldIdentity:
     """Return the identity in a record, or one made from a layer's name."""
     identity = record.get("identity")
     return identity if isinstance(identity, FieldIdentity) else FieldIdentity(name=fallback)
+
+
+def key_of(layer: Any) -> str:
+    """Name of a layer that it keeps when it is renamed."""
+    return str(layer.unique_id)

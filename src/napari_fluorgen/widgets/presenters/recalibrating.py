@@ -6,11 +6,18 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_fluorgen.errors import ModelError
 from napari_fluorgen.stack import StainedField
 from napari_fluorgen.widgets.train.report import numbered
+
+if TYPE_CHECKING:
+    from napari_fluorgen.confidence import Calibration
+    from napari_fluorgen.models import Model
 
 _STEM = 46  # characters, so that the name stays within what a model may be called
 
@@ -91,7 +98,7 @@ def recalibrate_model(
 
 
 def judge_again(field: StainedField, model: str) -> StainedField:
-    """Return a result with the p-values, decisions and verdict of another calibration.
+    """Return a result with the p-values, decisions, verdict and widths of another calibration.
 
     Parameters
     ----------
@@ -103,15 +110,18 @@ def judge_again(field: StainedField, model: str) -> StainedField:
     Raises
     ------
     FluorgenError
-        The model cannot be read.
+        The model cannot be read, or has other networks than the result was stained by.
     """
     from napari_fluorgen.confidence import Calibration, p_value_maps
     from napari_fluorgen.models import load_model
     from napari_fluorgen.workflow.judging import judge
     from napari_fluorgen.workflow.request import StainRequest
 
-    stored = load_model(model).calibration
-    calibration = None if stored is None else Calibration.from_arrays(stored)
+    loaded = load_model(model)
+    _check_networks(field, loaded)
+    calibration = (
+        None if loaded.calibration is None else Calibration.from_arrays(loaded.calibration)
+    )
     asked = field.provenance.get("request") or {}
     known = {key: asked[key] for key in ("significance", "fdr") if key in asked}
     p_values = p_value_maps(field.nuclei_probability, calibration)
@@ -125,10 +135,56 @@ def judge_again(field: StainedField, model: str) -> StainedField:
     nuclei = dict(judgement.nuclei)
     if "reviewed" in field.nuclei:
         nuclei["reviewed"] = np.asarray(field.nuclei["reviewed"])
-    provenance = {**field.provenance, "calibration": model, "confidence": judgement.record}
+    widths, missing = _widths(field, loaded, calibration)
+    provenance = {
+        **field.provenance,
+        "calibration": model,
+        "confidence": judgement.record,
+        "messages": [*_lasting_messages(field), *judgement.messages, *missing],
+    }
     return replace(
-        field, p_values=p_values, nuclei=nuclei, verdict=judgement.verdict, provenance=provenance
+        field,
+        p_values=p_values,
+        nuclei=nuclei,
+        verdict=judgement.verdict,
+        provenance=provenance,
+        widths=widths,
     )
+
+
+def _check_networks(field: StainedField, model: Model) -> None:
+    """Refuse a model whose calibration says nothing about the networks of the result."""
+    stained_by = (field.provenance.get("model") or {}).get("digest")
+    if stained_by not in (None, model.digest):
+        raise ModelError(
+            f"{field.identity.name} was stained by networks with the digest {stained_by[:12]}, "
+            f"those of {model.spec.name} have {model.digest[:12]}: stain it with "
+            f"{model.spec.name} to judge it by its calibration."
+        )
+
+
+def _widths(
+    field: StainedField, model: Model, calibration: Calibration | None
+) -> tuple[dict[str, NDArray[np.uint16]], list[str]]:
+    """Interval widths by the other calibration where there were some, and what is missing."""
+    from napari_fluorgen.staining.adapt import shape_of_model
+    from napari_fluorgen.workflow.interval_widths import interval_widths
+
+    if not field.widths:
+        return {}, []
+    shape = shape_of_model(field.shape, field.pixel_size_um, model.spec)
+    widths, missing = interval_widths(field.images, model.spec, calibration, shape)
+    return widths, [] if missing is None else [missing]
+
+
+def _lasting_messages(field: StainedField) -> list[str]:
+    """Messages of a result less those about the calibration that it was judged by."""
+    from napari_fluorgen.workflow.interval_widths import NO_INTERVALS
+
+    compared = (field.provenance.get("confidence") or {}).get("exchangeability") or {}
+    old = {field.verdict, compared.get("message")}
+    said = field.provenance.get("messages") or []
+    return [line for line in said if line not in old and NO_INTERVALS not in line]
 
 
 def progress_text(event: tuple[int, int, str]) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity, StainedField
-from napari_fluorgen.widgets.presenters.layers import WIDTH, identity_of, record_of
+from napari_fluorgen.widgets.presenters.layers import DERIVED, WIDTH, identity_of, record_of
 from napari_fluorgen.widgets.presenters.review import nuclei_columns, renumber_features
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
@@ -167,9 +167,14 @@ def _nuclei_table(layer: Any, present: NDArray[np.int64]) -> dict[str, NDArray[A
 
 
 def layers_of_run(layers: Iterable[Any], key: str) -> list[Any]:
-    """Gather every layer that belongs to a run: its result, its map and its measured objects."""
-    links = ("run", "regions_of", "objects_of")
-    return [x for x in layers if key in (record_of(x.metadata).get(link) for link in links)]
+    """Gather every layer that belongs to a run: its result and what was made of that."""
+    return [x for x in layers if key in (record_of(x.metadata).get(link) for link in DERIVED)]
+
+
+def layer_of_run(layers: Iterable[Any], key: str, role: str) -> Any | None:
+    """Find the layer of a run in this role, None where there is none."""
+    found = layers_of_run(layers, key)
+    return next((x for x in found if record_of(x.metadata).get("role") == role), None)
 
 
 def layers_of_field(layers: Iterable[Any], identity: FieldIdentity, source: str) -> list[Any]:

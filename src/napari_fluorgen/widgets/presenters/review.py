@@ -352,14 +352,17 @@ def current_text(judged: Judged, label: int | None) -> str:
         if left:
             return f"{left} to review. Press N for the first."
         return "None waits. Pick any nucleus with the picker (L) to judge it." if total else ""
-    parts = [f"Nucleus {label}"]
-    if np.isfinite(judged.p_value[row]):
-        parts.append(f"p-value {judged.p_value[row]:.2g}")
-    if np.isfinite(judged.confidence[row]):
-        parts.append(f"confidence {judged.confidence[row]:.2f}")
     title = {one.name: one.title.lower() for one in DECISIONS}
     word = str(judged.reviewed[row])
-    parts.append(f"{title[word]} by you" if word else title[str(judged.decision[row])])
+    parts = [
+        f"Nucleus {label}",
+        f"{title[word]} by you" if word else title[str(judged.decision[row])],
+    ]
+    p_value, confidence = float(judged.p_value[row]), float(judged.confidence[row])
+    if np.isfinite(p_value):
+        parts.append(f"looks better than {100 * (1 - p_value):.3g} % of wrong nuclei")
+    elif np.isfinite(confidence):
+        parts.append(f"background is ruled out by {100 * confidence:.3g} %")
     doubtful = np.union1d(judged.doubtful, judged.open)
     if label is not None and label in doubtful:
         parts.append(f"{int(np.searchsorted(doubtful, label)) + 1} of {doubtful.size}")

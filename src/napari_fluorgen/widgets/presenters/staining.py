@@ -227,28 +227,6 @@ def done_text(nuclei: int, seconds: float, *, shown: bool = True) -> str:
     )
 
 
-def nearest_model(
-    pixel_sizes: Mapping[str, float],
-    pixel_size_um: tuple[float, float] | None,
-    current: str | None = None,
-) -> str | None:
-    """Name of the model whose pixel size is nearest by ratio; None where unknown.
-
-    Of models that are equally near the current one stays: a model that was just installed beside
-    it does not take its place unasked.
-    """
-    if pixel_size_um is None or not pixel_sizes:
-        return None
-    size_um = math.sqrt(pixel_size_um[0] * pixel_size_um[1])
-    if size_um <= 0:
-        return None
-
-    def rank(name: str) -> tuple[float, bool]:
-        return abs(math.log(pixel_sizes[name] / size_um)), name != current
-
-    return min(pixel_sizes, key=rank)
-
-
 def dropped_text(name: str) -> str:
     """Say why a result does not appear."""
     return f"The layer of {name} was removed while it was stained: its result was dropped."

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_fluorgen.stack import STAINS
-from napari_fluorgen.widgets.train.pairs import ROLES, LayerPair, candidates, suggested
+from napari_fluorgen.widgets.presenters.layers import key_of
+from napari_fluorgen.widgets.presenters.truth import ROLES, candidates, suggested
+from napari_fluorgen.widgets.train.pairs import LayerPair
 
 
 @dataclass
@@ -92,8 +94,3 @@ class PairBook:
     def pairs(self) -> tuple[LayerPair, ...]:
         """Pairs to learn from."""
         return tuple(self.pair(key) for key in self._entries if self.is_checked(key))
-
-
-def key_of(layer: Any) -> str:
-    """Name of a layer that it keeps when it is renamed."""
-    return str(layer.unique_id)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QSpin
 from qtpy.QtWidgets import QWidget as Widget
 
 from napari_fluorgen.widgets.docks import common
-from napari_fluorgen.widgets.presenters.staining import nearest_model
+from napari_fluorgen.widgets.docks.model_choice import ModelChoice
 from napari_fluorgen.widgets.train.report import check_name, free_name, numbered
 
 MINUTES = 10
@@ -27,14 +27,12 @@ class TrainControls(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pixel_sizes: dict[str, float] = {}
         self._taken: set[str] = set()
-        self._suggest = True
         self._suggested = ""  # name of the new model as long as the user gives no other
-        self.models = common.combo(
+        self.choice = ModelChoice(
             "The model that goes on learning; suggested by the pixel size of the pairs"
         )
-        self.card = common.button_for("Card", "What this model was trained on and how good it is")
+        self.models, self.card = self.choice.box, self.choice.card
         self.minutes = QSpinBox()
         self.minutes.setRange(1, 24 * 60)
         self.minutes.setValue(MINUTES)
@@ -69,11 +67,8 @@ class TrainControls(Widget):
         self.browse = common.button_for("…", "Choose a folder for a copy of the model package")
         self.browse.setFixedWidth(32)
 
-        model = QHBoxLayout()
-        model.addWidget(self.models, 1)
-        model.addWidget(self.card)
         rows = common.form()
-        rows.addRow("Start from", model)
+        rows.addRow("Start from", self.choice)
         rows.addRow("Minutes", self.minutes)
         rows.addRow("Name", self.name)
         copy = QHBoxLayout()
@@ -91,37 +86,26 @@ class TrainControls(Widget):
         layout.addLayout(rows)
         layout.addWidget(self.advanced)
 
-        self.models.activated.connect(self._keep_model)
         self.models.currentIndexChanged.connect(self._model_changed)
         self.steps.valueChanged.connect(lambda steps: self.minutes.setEnabled(steps == 0))
         self.browse.clicked.connect(self._choose_folder)
 
-    def _keep_model(self) -> None:
-        """Suggest no more once the user has chosen."""
-        self._suggest = False
-
     @property
     def model(self) -> str | None:
         """Name of the model to start from."""
-        return self.models.currentData()
+        return self.choice.name
 
     def offer(self, models: Iterable[Any], devices: Iterable[tuple[str, str]]) -> None:
         """List the installed models and the devices of this machine, best first."""
         models = list(models)
         self._taken = {model.name for model in models}
-        # A general model is the user's choice where there is one for particular cells.
-        suggested = [model for model in models if not model.general] or models
-        self._pixel_sizes = {model.name: model.pixel_size_um for model in suggested}
-        entries = [(f"{model.name} ({model.pixel_size_um:g} µm)", model.name) for model in models]
-        common.fill(self.models, entries)
+        self.choice.offer(models)
         common.fill(self.devices, devices)
         self._model_changed()
 
     def suggest(self, pixel_size_um: tuple[float, float] | None) -> None:
         """Choose the model that suits a pixel size, unless the user has chosen one."""
-        if self._suggest and self.models.count():
-            nearest = nearest_model(self._pixel_sizes, pixel_size_um, self.model)
-            common.choose(self.models, nearest)
+        self.choice.suggest(pixel_size_um)
 
     def _model_changed(self, _index: int = 0) -> None:
         if not self.name.text().strip() or self.name.text() == self._suggested:

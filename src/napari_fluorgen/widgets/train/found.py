@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack
-from napari_fluorgen.widgets.train.pairs import LABELS
+from napari_fluorgen.widgets.presenters.truth import TRUE_LABELS
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class FoundPairs:
 def found_in_stacks(stacks: Sequence[BrightfieldStack]) -> FoundPairs:
     """Describe stacks with their truth; at least one."""
     stains = tuple(s for s in STAINS if any(s in stack.truth for stack in stacks))
-    labelled = any(LABELS in stack.truth for stack in stacks)
+    labelled = any(TRUE_LABELS in stack.truth for stack in stacks)
     return _described(stacks[0], len(stacks), stains, labelled, ())
 
 

@@ -17,19 +17,20 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fluorgen.widgets.docks import common
-from napari_fluorgen.widgets.train.book import PairBook, key_of
-from napari_fluorgen.widgets.train.pairs import LABELS, ROLES
+from napari_fluorgen.widgets.presenters.layers import key_of
+from napari_fluorgen.widgets.presenters.truth import ROLES, TRUE_LABELS
+from napari_fluorgen.widgets.train.book import PairBook
 
 _TOOLTIPS = {
     "nuclei": "True nuclei: one plane, in camera counts (a projection of a fluorescence stack)",
     "lipids": "True lipids: one plane, in camera counts",
     "cytoplasm": "True cytoplasm: one plane, in camera counts",
-    LABELS: (
+    TRUE_LABELS: (
         "Outlined nuclei, for instance a result that you corrected by hand; without them nuclei "
         "are outlined in the true nuclear stain"
     ),
 }
-_TITLES = {LABELS: "Nuclei labels"}
+_TITLES = {TRUE_LABELS: "Nuclei labels"}
 _LIST_HEIGHT = 66  # three fields; more scroll
 
 

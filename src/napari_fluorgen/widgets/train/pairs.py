@@ -6,26 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack
-from napari_fluorgen.widgets.presenters.layers import record_of
-from napari_fluorgen.widgets.presenters.results import is_stack_layer, stack_of_layer
+from napari_fluorgen.widgets.presenters.layers import key_of
+from napari_fluorgen.widgets.presenters.results import stack_of_layer
 from napari_fluorgen.widgets.presenters.spatial import Spatial
+from napari_fluorgen.widgets.presenters.truth import ROLES, grid_of, plane_of
 
-LABELS = "labels"
-"""Key of the nuclei labels beside the stains."""
-
-ROLES = (*STAINS, LABELS)
-"""What can be chosen beside the brightfield layer, in the order of the dock."""
-
-_HINTS = {
-    "nuclei": ("nuclei", "nucleus", "dapi", "hoechst", "draq5", "dna"),
-    "lipids": ("lipid", "bodipy", "droplet", "oil red", "nile red"),
-    "cytoplasm": ("cytoplasm", "cytosol", "cellmask", "calcein", "actin"),
-    LABELS: ("nuclei labels", "nuclei mask", "true nuclei outlines"),
-}
 _LOOK_ALIKE = 0.05  # pixel sizes that differ by less are the same grid
 
 
@@ -56,58 +43,6 @@ class LayerPair:
         return (self.brightfield, *self.truth.values())
 
 
-def is_truth_layer(layer: Any) -> bool:
-    """Whether a layer can be a true stain: a plane that is not one of our predictions."""
-    record = record_of(layer.metadata)
-    return getattr(layer, "rgb", None) is False and "run" not in record and _is_plane(layer)
-
-
-def is_labels_layer(layer: Any) -> bool:
-    """Whether a layer can hold nuclei labels: a labels layer of one plane, not our regions.
-
-    Outlines of a result count: corrected by hand they are true nuclei.
-    """
-    record = record_of(layer.metadata)
-    return (
-        hasattr(layer, "selected_label")
-        and not {"regions_of", "objects_of"} & set(record)
-        and _is_plane(layer)
-    )
-
-
-def candidates(layers: Iterable[Any], role: str) -> list[Any]:
-    """Layers that can take a role (``"brightfield"`` or one of `ROLES`)."""
-    fits = {"brightfield": is_stack_layer, LABELS: is_labels_layer}.get(role, is_truth_layer)
-    return [layer for layer in layers if fits(layer)]
-
-
-def suggested(layers: Iterable[Any], brightfield: Any) -> dict[str, Any]:
-    """Guess the true stains of a brightfield layer.
-
-    Layers that the same file was read into come first, then those of the same rows and columns
-    whose name says what they are. Nuclei labels are suggested by name only: outlines of a result
-    are no truth until somebody has corrected them.
-    """
-    layers = list(layers)
-    identity = record_of(brightfield.metadata).get("identity")
-    grid = _grid(brightfield)
-    found: dict[str, Any] = {}
-    for role in ROLES:
-        fitting = [x for x in candidates(layers, role) if _grid(x) == grid]
-        ours = [
-            layer
-            for layer in fitting
-            if identity is not None
-            and record_of(layer.metadata).get("identity") == identity
-            and record_of(layer.metadata).get("role") == f"true {role}"
-        ]
-        foreign = [x for x in fitting if not record_of(x.metadata)]
-        named = [x for x in foreign if any(hint in x.name.lower() for hint in _HINTS[role])]
-        if ours or named:
-            found[role] = (ours or named)[0]
-    return found
-
-
 def stack_of_pair(pair: LayerPair, *, copy: bool = True) -> BrightfieldStack:
     """Make the stack with its truth that `fine_tune` takes.
 
@@ -135,15 +70,15 @@ def stack_of_pair(pair: LayerPair, *, copy: bool = True) -> BrightfieldStack:
         layer = pair.truth.get(role)
         if layer is None:
             continue
-        key = str(layer.unique_id)
+        key = key_of(layer)
         if key in seen:
             raise InputError(
                 f"Layer '{layer.name}' is chosen as {seen[key]} and as {role}: choose one layer a "
                 "stain."
             )
         seen[key] = role
-        if _grid(layer) != (rows, columns):
-            found = "×".join(str(n) for n in _grid(layer))
+        if grid_of(layer) != (rows, columns):
+            found = "×".join(str(n) for n in grid_of(layer))
             raise InputError(
                 f"Layer '{layer.name}' has {found} pixels but '{name}' has {rows}×{columns}: a "
                 "pair shows the same field on the same grid."
@@ -154,7 +89,7 @@ def stack_of_pair(pair: LayerPair, *, copy: bool = True) -> BrightfieldStack:
                 f"Layer '{layer.name}' has pixels of {pixel[0]:g} µm but '{name}' has "  # type: ignore[index]
                 f"{stack.pixel_size_um[0]:g} µm: correct the scale of the layer that is wrong."  # type: ignore[index]
             )
-        truth[role] = _plane(layer, copy)
+        truth[role] = plane_of(layer, copy)
     return replace(stack, truth=truth)
 
 
@@ -178,31 +113,6 @@ def stacks_of_pairs(
         taken.add(name)
         stacks.append(replace(stack, identity=replace(stack.identity, name=name)))
     return tuple(stacks)
-
-
-def _plane(layer: Any, copy: bool) -> Any:
-    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-    if copy:
-        data = np.array(data)
-    for _ in data.shape[:-2]:
-        data = data[0]
-    return data
-
-
-def _shape(layer: Any) -> tuple[int, ...]:
-    return tuple(layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape)
-
-
-def _grid(layer: Any) -> tuple[int, int]:
-    """Rows and columns."""
-    rows, columns = _shape(layer)[-2:]
-    return int(rows), int(columns)
-
-
-def _is_plane(layer: Any) -> bool:
-    """Whether a layer has one plane, whatever axes of length 1 stand before it."""
-    shape = _shape(layer)
-    return len(shape) >= 2 and all(n == 1 for n in shape[:-2])
 
 
 def _differ(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:

@@ -1,0 +1,177 @@
+"""OME-TIFF over several files, as bfconvert and microscopes write it; the XML is made by hand."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.io import find_fields, read_stack
+
+SHAPE = (9, 14)
+STACK = np.random.default_rng(3).integers(0, 65536, (4, *SHAPE)).astype(np.uint16)
+OME = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+
+
+def uuid(name):
+    return f"urn:uuid:{name.encode().hex():0>32}"
+
+
+def entry(name, page=0, **first):
+    """Where a plane lies."""
+    places = "".join(f' First{axis}="{value}"' for axis, value in first.items())
+    inner = f'<UUID FileName="{name}">{uuid(name)}</UUID>'
+    return f'<TiffData IFD="{page}" PlaneCount="1"{places}>{inner}</TiffData>'
+
+
+def pixels(entries, planes=1, channels=1, size=0.5, number=0):
+    attributes = (
+        f'ID="Pixels:{number}" DimensionOrder="XYZCT" Type="uint16" SizeX="14" SizeY="9" '
+        f'SizeZ="{planes}" SizeC="{channels}" SizeT="1" PhysicalSizeX="{size}" '
+        f'PhysicalSizeY="{size}" PhysicalSizeZ="2.0"'
+    )
+    return f'<Image ID="Image:{number}"><Pixels {attributes}>{"".join(entries)}</Pixels></Image>'
+
+
+def save(path, planes, images, binary_only=None, byteorder=None, **options):
+    inner = images
+    if binary_only:
+        inner = f'<BinaryOnly MetadataFile="{binary_only}" UUID="{uuid(binary_only)}"/>'
+    xml = f'<?xml version="1.0"?><OME {OME} UUID="{uuid(path.name)}">{inner}</OME>'
+    with tifffile.TiffWriter(path, byteorder=byteorder) as tif:
+        for number, plane in enumerate(planes):
+            text = xml if number == 0 else None
+            tif.write(plane, metadata=None, description=text, contiguous=False, **options)
+    return path
+
+
+def save_positions(folder, count=2, planes=4):
+    """A file for each position, every one with the description of all."""
+    names = [f"out_{number}.ome.tif" for number in range(count)]
+    images = "".join(
+        pixels([entry(name, z, Z=z) for z in range(planes)], planes, 1, 0.25 + number, number)
+        for number, name in enumerate(names)
+    )
+    return [save(folder / n, STACK[:planes] + i, images) for i, n in enumerate(names)]
+
+
+def save_heights(folder, names=("s_z0.ome.tif", "s_z1.ome.tif", "s_z2.ome.tif"), **options):
+    """A file for each plane of one image, highest name first in the focus."""
+    order = list(reversed(names))
+    image = pixels([entry(name, 0, Z=z) for z, name in enumerate(order)], len(names))
+    return [save(folder / n, STACK[i : i + 1], image, **options) for i, n in enumerate(order)]
+
+
+def test_each_position_has_its_own_pixels_and_calibration(tmp_path):
+    for number, path in enumerate(save_positions(tmp_path)):
+        stack = read_stack(path)
+        np.testing.assert_array_equal(np.asarray(stack.data), STACK + number)
+        assert stack.pixel_size_um == (0.25 + number,) * 2
+        assert stack.z_um == (0, 2, 4, 6)
+        assert stack.identity.name == f"out_{number}"
+        assert stack.notes == ()
+
+
+def test_positions_of_one_plane_are_no_focus_series(tmp_path):
+    save_positions(tmp_path, planes=1)
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["out_0", "out_1"]
+    np.testing.assert_array_equal(found.fields[1].open().data[0], STACK[0] + 1)
+
+
+def test_a_renamed_position_and_a_missing_one(tmp_path):
+    first, second = save_positions(tmp_path)
+    second = second.rename(tmp_path / "mine.tif")
+    first.unlink()
+    np.testing.assert_array_equal(np.asarray(read_stack(second).data), STACK + 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"byteorder": ">"}])
+def test_planes_in_several_files_are_one_field(tmp_path, options):
+    paths = save_heights(tmp_path, **options)
+    for opened in (*paths, tmp_path):
+        stack = read_stack(opened)
+        np.testing.assert_array_equal(np.asarray(stack.data), STACK[:3])
+        np.testing.assert_array_equal(stack.data[1, 2:5, ::3], STACK[1, 2:5, ::3])
+        assert stack.z_um == (0, 2, 4)
+        assert stack.pixel_size_um == (0.5, 0.5)
+        assert stack.identity.name == "s"
+    assert len(find_fields(paths).fields) == 1
+    assert find_fields(tmp_path).problems == ()
+
+
+def test_a_missing_plane_is_named(tmp_path):
+    paths = save_heights(tmp_path)
+    paths[1].unlink()
+    for opened in (paths[0], tmp_path):
+        with pytest.raises(InputError, match=r"s_z1\.ome\.tif is missing"):
+            read_stack(opened)
+
+
+def test_a_foreign_file_in_place_of_a_plane(tmp_path):
+    paths = save_heights(tmp_path)
+    tifffile.imwrite(paths[1], STACK[0, :4], ome=False)
+    with pytest.raises(InputError, match=r"s_z1\.ome\.tif has 4 × 14 pixels"):
+        read_stack(paths[0])
+
+
+def test_files_that_changed_names_are_refused(tmp_path):
+    """A file whose identifier says otherwise than its name must not lend its pixels."""
+    paths = save_heights(tmp_path)
+    paths[0].rename(tmp_path / "x")
+    paths[1].rename(paths[0])
+    (tmp_path / "x").rename(paths[1])
+    for path in paths:
+        with pytest.raises(InputError, match="names"):
+            read_stack(path)
+
+
+def test_positions_that_changed_names_are_known_by_their_identifiers(tmp_path):
+    first, second = save_positions(tmp_path)
+    first.rename(tmp_path / "x")
+    second.rename(first)
+    (tmp_path / "x").rename(second)
+    np.testing.assert_array_equal(np.asarray(read_stack(first).data), STACK + 1)
+    assert read_stack(second).pixel_size_um == (0.25, 0.25)
+
+
+def test_a_file_that_its_description_does_not_list(tmp_path):
+    images = pixels([entry("a.ome.tif"), entry("b.ome.tif", Z=1)], 2)
+    path = save(tmp_path / "c.ome.tif", STACK[:1], images)
+    with pytest.raises(InputError, match="not among those"):
+        read_stack(path)
+
+
+def test_a_file_for_each_channel(tmp_path):
+    names = ["x_c0.ome.tif", "x_c1.ome.tif"]
+    entries = [entry(n, z, Z=z, C=c) for c, n in enumerate(names) for z in range(4)]
+    for channel, name in enumerate(names):
+        path = save(tmp_path / name, STACK + channel, pixels(entries, 4, 2))
+    stack = read_stack(path)
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK + 1)
+    assert stack.notes == ("x_c1.ome.tif: channel 2 of 2 was read.",)
+
+
+def test_several_channels_in_a_file_of_several(tmp_path):
+    names = ["x_0.ome.tif", "x_1.ome.tif"]
+    images = "".join(
+        pixels([entry(n, c, C=c) for c in range(2)], 1, 2, number=number)
+        for number, n in enumerate(names)
+    )
+    path = save(tmp_path / names[1], STACK[:2], images)
+    with pytest.raises(InputError, match="2 channels"):
+        read_stack(path)
+
+
+def test_the_description_may_lie_in_another_file(tmp_path):
+    names = ["m_0.ome.tif", "m_1.ome.tif"]
+    images = "".join(
+        pixels([entry(n, z, Z=z) for z in range(4)], 4, 1, 0.25 + number, number)
+        for number, n in enumerate(names)
+    )
+    save(tmp_path / names[0], STACK, images)
+    path = save(tmp_path / names[1], STACK + 1, "", binary_only=names[0])
+    stack = read_stack(path)
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK + 1)
+    assert stack.pixel_size_um == (1.25, 1.25)
+    (tmp_path / names[0]).unlink()
+    np.testing.assert_array_equal(np.asarray(read_stack(path).data), STACK + 1)

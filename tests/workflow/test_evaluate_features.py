@@ -1,0 +1,57 @@
+"""The feature part is optional: what hinders it is told beside the other scores."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+
+import pytest
+
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.measurement import FeatureRun
+from napari_fluorgen.workflow.evaluate import evaluate_folders
+
+
+@pytest.fixture
+def evaluate(stand_in, plate, tmp_path):
+    """Compare a plate with itself; CellProfiler is never really started."""
+
+    def run():
+        return evaluate_folders(plate.folder, plate.folder, tmp_path / "scores", features=True)
+
+    return run
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (FeatureRun, "__init__"),
+        (FeatureRun, "_write"),
+        (FeatureRun, "measure"),
+        (tempfile, "TemporaryDirectory"),
+    ],
+)
+def test_a_full_temporary_disk_leaves_the_other_scores(evaluate, monkeypatch, owner, name):
+    monkeypatch.setattr(owner, name, full)
+    evaluation, files = evaluate()
+    told = [note for note in evaluation.notes if "feature error" in note]
+    assert len(told) == 1
+    assert "cannot be written (No space left on device): free some space" in told[0]
+    assert evaluation.features is None
+    assert evaluation.stains.pixel_error == 0
+    assert len(files) == 3
+
+
+def test_tables_that_cannot_be_compared_leave_the_other_scores(evaluate, monkeypatch):
+    def differ(*_, **__):
+        raise InputError("The tables hold no feature.")
+
+    monkeypatch.setattr(FeatureRun, "measure", differ)
+    evaluation, files = evaluate()
+    assert "There is no feature error: The tables hold no feature." in evaluation.notes
+    assert len(files) == 3
