@@ -20,7 +20,8 @@ class FieldIdentity:
     Attributes
     ----------
     name : str
-        Stem for the names of output files, unique within a run.
+        Stem for the names of output files, unique within a run. Bytes of a file name that are no
+        UTF-8 are read as Latin-1, so that tables and other programs take the name.
     plate, well : str or None
         Names as the instrument wrote them, for example ``"D04"``.
     site : int or None
@@ -34,6 +35,14 @@ class FieldIdentity:
     well: str | None = None
     site: int | None = None
     timepoint: int = 1
+
+    def __post_init__(self) -> None:
+        for part in ("name", "plate", "well"):
+            text = getattr(self, part)
+            # Python holds such bytes as lone surrogates.
+            if text and any("\udc80" <= letter <= "\udcff" for letter in text):
+                readable = text.encode("utf-8", "surrogateescape").decode("latin-1")
+                object.__setattr__(self, part, readable)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,32 @@ def test_export_says_how_to_open_it(fluorgen, stained, tmp_path) -> None:
     assert ran.json["fields"] == 3
 
 
+def test_measure_and_export_go_on_past_a_damaged_field(fluorgen, stained, tmp_path) -> None:
+    damaged, *_ = sorted((stained / "labels").iterdir())
+    damaged.write_bytes(b"damaged")
+    for command, folder in (("measure", "tables"), ("export-cellprofiler", "project")):
+        ran = fluorgen(command, stained, "-o", tmp_path / folder, "--json")
+        assert ran.code == 1
+        assert ran.json["status"] == "failed"
+        [(name, reason)] = ran.json["failed"].items()
+        assert damaged.name.startswith(name)
+        assert reason in ran.err
+        assert "1 of 3 fields could not be read and are left out" in ran.err
+    images = list(csv.DictReader((tmp_path / "tables" / "Image.csv").read_text().splitlines()))
+    assert [image["ImageNumber"] for image in images] == ["1", "2"]
+    assert len(list((tmp_path / "project" / "masks").glob("*_Nuclei.tif"))) == 2
+
+
+def test_without_a_readable_field_nothing_is_written(fluorgen, stained, tmp_path) -> None:
+    for mask in (stained / "labels").iterdir():
+        mask.write_bytes(b"damaged")
+    for command in ("measure", "export-cellprofiler"):
+        ran = fluorgen(command, stained, "-o", tmp_path / "new")
+        assert ran.code == 1
+        assert len(ran.err.strip().splitlines()) == 1
+        assert not (tmp_path / "new").exists()
+
+
 def test_evaluate_against_the_plate(fluorgen, stained, plate, tmp_path) -> None:
     command = ("evaluate", "--predicted", stained, "--truth", plate.folder, "--no-features")
     ran = fluorgen(*command, "-o", tmp_path / "scores", "--json")
@@ -188,6 +214,29 @@ def test_checkpoints_need_names_that_say_their_stain(fluorgen, tmp_path) -> None
     ran = fluorgen("models", "import", path)
     assert ran.code == 1
     assert "C1" in ran.err
+
+
+def test_a_calibrated_model_gets_a_name_of_its_own(fluorgen, installed, plate, tmp_path) -> None:
+    command = ("calibrate", "tiny", "--pairs", plate.folder, "--name", "tiny-ours")
+    ran = fluorgen(*command, "-o", tmp_path / "ours", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["model"] == "tiny-ours"
+    assert napari_fluorgen.load_model(tmp_path / "ours").spec.name == "tiny-ours"
+
+
+def test_a_shipped_model_is_not_replaced_unasked(
+    fluorgen, installed, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "elsewhere"))
+    ran = fluorgen("models", "import", installed / "tiny", "--name", "adipocyte-20x")
+    assert ran.code == 1
+    assert "comes with napari-fluorgen" in ran.err
+    ran = fluorgen("models", "import", installed / "tiny", "--name", "tiny-ours", "--json")
+    assert Path(ran.json["path"]) == tmp_path / "elsewhere" / "tiny-ours"
+    checkpoint = tmp_path / "C1_a.pth"
+    checkpoint.write_bytes(b"")
+    ran = fluorgen("models", "import", checkpoint, "--name", "adipocyte-20x")
+    assert "comes with napari-fluorgen" in ran.err
 
 
 @pytest.mark.parametrize(

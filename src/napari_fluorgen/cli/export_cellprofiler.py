@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_fluorgen.cli import options, output
+
+if TYPE_CHECKING:
+    from napari_fluorgen.workflow.events import FieldFailed
 
 
 def export_cellprofiler(
@@ -23,15 +26,21 @@ def export_cellprofiler(
     from napari_fluorgen.cli.progress import run_progress
     from napari_fluorgen.workflow.measuring import export_folder
 
+    failed: list[FieldFailed] = []
     with run_progress() as progress, stop_on_interrupt("field") as should_stop:
         summary = export_folder(
-            folder, project, overwrite=overwrite, progress=progress, should_stop=should_stop
+            folder,
+            project,
+            overwrite=overwrite,
+            failed=failed,
+            progress=progress,
+            should_stop=should_stop,
         )
+    left_out = output.left_out(failed, summary.n_fields)
     if json:
         output.finish(
             {
                 "command": "export-cellprofiler",
-                "status": "done",
                 "output": str(summary.folder),
                 "pipeline": str(summary.pipeline),
                 "load_data": str(summary.load_data),
@@ -39,9 +48,11 @@ def export_cellprofiler(
                 "nuclei": summary.n_nuclei,
                 "how_to_open": summary.how_to_open,
             }
+            | left_out
         )
-        return
-    output.result(
-        f"{summary.n_fields} fields with {summary.n_nuclei} nuclei exported to {summary.folder}"
-    )
-    output.result(summary.how_to_open)
+    else:
+        output.result(
+            f"{summary.n_fields} fields with {summary.n_nuclei} nuclei exported to {summary.folder}"
+        )
+        output.result(summary.how_to_open)
+    raise typer.Exit(1 if failed else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,8 @@ from napari_fluorgen.cli import options, output
 
 if TYPE_CHECKING:
     from napari_fluorgen.measurement import CellProfilerResult
+    from napari_fluorgen.stack import StainedField
+    from napari_fluorgen.workflow.events import FieldFailed
 
 
 def measure(
@@ -69,7 +71,7 @@ def measure(
     """Measure nuclei, cells, cytoplasm and lipid droplets of stained fields."""
     from napari_fluorgen.cli.guard import stop_on_interrupt
     from napari_fluorgen.cli.progress import run_progress
-    from napari_fluorgen.workflow.measuring import measure_folder
+    from napari_fluorgen.workflow.measuring import measure_folder, stained_fields
 
     if engine == "builtin" and (cellprofiler or pipeline or processes):
         raise typer.BadParameter(
@@ -83,10 +85,18 @@ def measure(
             "CellProfiler measures what its pipeline says."
         )
     more: dict[str, Any] = {}
+    failed: list[FieldFailed] = []
     with run_progress() as progress, stop_on_interrupt() as should_stop:
         if engine == "cellprofiler":
             result = _with_cellprofiler(
-                folder, tables, cellprofiler, pipeline, processes, overwrite, progress, should_stop
+                stained_fields(folder, failed=failed, progress=progress, should_stop=should_stop),
+                tables,
+                cellprofiler,
+                pipeline,
+                processes,
+                overwrite,
+                progress,
+                should_stop,
             )
             for note in result.notes:
                 output.warn(note)
@@ -106,15 +116,16 @@ def measure(
                 trusted_only=trusted_only,
                 certain_only=certain_only,
                 database=database,
+                failed=failed,
                 progress=progress,
                 should_stop=should_stop,
             )
             fields, objects, files = summary.fields, summary.objects, summary.files
+    left_out = output.left_out(failed, len(fields))
     if json:
         output.finish(
             {
                 "command": "measure",
-                "status": "done",
                 "engine": engine,
                 "output": str(tables),
                 "fields": list(fields),
@@ -122,14 +133,16 @@ def measure(
                 "files": [str(file) for file in files],
             }
             | more
+            | left_out
         )
-        return
-    counts = ", ".join(f"{count} {name}" for name, count in objects.items())
-    output.result(f"{len(fields)} fields measured in {tables}: {counts}")
+    else:
+        counts = ", ".join(f"{count} {name}" for name, count in objects.items())
+        output.result(f"{len(fields)} fields measured in {tables}: {counts}")
+    raise typer.Exit(1 if failed else 0)
 
 
 def _with_cellprofiler(
-    folder: Path,
+    fields: Iterable[StainedField],
     tables: Path,
     program: str | None,
     pipeline: Path | None,
@@ -139,11 +152,10 @@ def _with_cellprofiler(
     should_stop: Callable[[], bool],
 ) -> CellProfilerResult:
     from napari_fluorgen.workflow import drain
-    from napari_fluorgen.workflow.measuring import stained_fields
     from napari_fluorgen.workflow.measuring_cellprofiler import measure_with_cellprofiler
 
     steps = measure_with_cellprofiler(
-        stained_fields(folder, progress=progress, should_stop=should_stop),
+        fields,
         tables,
         program=program,
         pipeline=pipeline,

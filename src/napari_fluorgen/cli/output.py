@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from napari_fluorgen.workflow.events import FieldFailed
 
 JSON_KEY = "napari_fluorgen.json"
 
@@ -49,6 +53,21 @@ def fail(sentence: str, *, as_json: bool) -> None:
     console().print(f"Error: {line}", style="bold red")
     if as_json:
         finish({"status": "failed", "error": line})
+
+
+def left_out(failed: Sequence[FieldFailed], others: int) -> dict[str, Any]:
+    """Tell which fields could not be read; return what the summary for programs says of them."""
+    if not failed:
+        return {"status": "done"}
+    for field in failed:
+        warn(f"{field.identity.name} failed: {field.reason}")
+    sentence = (
+        f"{len(failed)} of {len(failed) + others} fields could not be read and are left out; stain "
+        "them again."
+    )
+    fail(sentence, as_json=False)
+    names = {field.identity.name: field.reason for field in failed}
+    return {"status": "failed", "error": sentence, "failed": names}
 
 
 def result(text: str) -> None:

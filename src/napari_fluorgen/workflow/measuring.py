@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import Cancelled, InputError
-from napari_fluorgen.stack import StainedField
-from napari_fluorgen.workflow.events import FieldStarted
+from napari_fluorgen.stack import FieldIdentity, StainedField
+from napari_fluorgen.workflow.events import FieldFailed, FieldStarted
 from napari_fluorgen.workflow.field import StopCheck
 
 if TYPE_CHECKING:
@@ -43,15 +43,27 @@ class MeasureSummary:
 def stained_fields(
     folder: str | Path,
     *,
+    failed: list[FieldFailed] | None = None,
     progress: Progress | None = None,
     should_stop: StopCheck | None = None,
 ) -> Iterator[StainedField]:
     """Read the fields that `stain_batch` wrote, one at a time.
 
+    Parameters
+    ----------
+    folder : path
+        Written by `stain_batch`.
+    failed : list of FieldFailed, optional
+        Fields that cannot be read are added to it and left out; without it the first one raises.
+    progress : callable, optional
+        Called with a `FieldStarted` for each field that is read.
+    should_stop : callable, optional
+        Asked before each field.
+
     Raises
     ------
     InputError
-        When the folder holds none.
+        When the folder holds none, or none that can be read.
     Cancelled
         When `should_stop` returned true.
     """
@@ -61,7 +73,14 @@ def stained_fields(
     for index, name in enumerate(names):
         if should_stop is not None and should_stop():
             raise Cancelled(f"Stopped after {index} of {len(names)} fields; nothing was written.")
-        field = results.read_field(folder, name)
+        try:
+            field = results.read_field(folder, name)
+        except InputError as error:
+            # Without any other field there is nothing to go on with.
+            if failed is None or len(failed) == len(names) - 1:
+                raise
+            failed.append(FieldFailed(FieldIdentity(name), str(error)))
+            continue
         if progress is not None:
             progress(FieldStarted(field.identity, index, len(names)))
         yield field
@@ -95,6 +114,7 @@ def measure_folder(
     trusted_only: bool = False,
     certain_only: bool = False,
     database: bool = False,
+    failed: list[FieldFailed] | None = None,
     progress: Progress | None = None,
     should_stop: StopCheck | None = None,
 ) -> MeasureSummary:
@@ -112,10 +132,8 @@ def measure_folder(
         As for `measure_field`.
     database : bool
         As for `write_tables`.
-    progress : callable, optional
-        Called with a `FieldStarted` for each field.
-    should_stop : callable, optional
-        Asked before each field.
+    failed, progress, should_stop
+        As for `stained_fields`.
 
     Raises
     ------
@@ -129,7 +147,9 @@ def measure_folder(
     objects: dict[str, int] = {}
 
     def measured() -> Iterator[Any]:
-        for field in stained_fields(folder, progress=progress, should_stop=should_stop):
+        for field in stained_fields(
+            folder, failed=failed, progress=progress, should_stop=should_stop
+        ):
             measurements = measure_field(
                 field, features=features, trusted_only=trusted_only, certain_only=certain_only
             )
@@ -164,6 +184,7 @@ def export_folder(
     output: str | Path,
     *,
     overwrite: bool = False,
+    failed: list[FieldFailed] | None = None,
     progress: Progress | None = None,
     should_stop: StopCheck | None = None,
 ) -> ExportSummary:
@@ -173,5 +194,5 @@ def export_folder(
     """
     from napari_fluorgen.measurement import export_cellprofiler
 
-    fields = stained_fields(folder, progress=progress, should_stop=should_stop)
+    fields = stained_fields(folder, failed=failed, progress=progress, should_stop=should_stop)
     return export_cellprofiler(fields, output, overwrite=overwrite)
