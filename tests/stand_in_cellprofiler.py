@@ -3,7 +3,8 @@
 STAND_IN chooses the way it fails: ``killed`` in the middle of the image sets from the second part
 on, while a file of that name lies beside this program's output folder's parent; ``forgets`` the
 nuclei; ``sleeps``; ``plugin`` is missing. ``subfolder`` writes into a folder,
-with a prefix to the table of the run, and saves pictures too; ``elsewhere`` writes to its input.
+with a prefix to the table of the run, and saves pictures too; ``elsewhere`` writes to its input;
+``combined`` writes a table of two kinds of object too.
 """
 
 import csv
@@ -84,6 +85,16 @@ def main():
     for name, rows in tables.items():
         empty = ["ImageNumber"] if name == "Image" else ["ImageNumber", "ObjectNumber"]
         write(place / f"{name}.csv", rows, list(rows[0]) if rows else empty)
+    if way == "combined":
+        both = zip(tables["Nuclei"], tables["Cells"], strict=True)
+        lines = [
+            "Image,Nuclei,Nuclei,Cells",
+            "ImageNumber,ObjectNumber,AreaShape_Area,AreaShape_Area",
+        ]
+        for nucleus, cell in both:
+            numbers = (nucleus["ImageNumber"], nucleus["ObjectNumber"], nucleus["AreaShape_Area"])
+            lines.append(",".join(map(str, (*numbers, cell["AreaShape_Area"]))))
+        (place / "Combined.csv").write_text("\n".join(lines) + "\n")
     write(place / f"{prefix}Experiment.csv", [], ["Key", "Value"])
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fluorgen.errors import ExternalToolError
+from napari_fluorgen.errors import Cancelled, ExternalToolError
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.io.own_files import list_files, listed_files
 from napari_fluorgen.measurement.cellprofiler_run import image_table
@@ -30,6 +30,39 @@ COMPLETE = "complete"
 
 _LOG = "cellprofiler.log"
 _NUMBERS = ("ImageNumber", "ObjectNumber")
+
+
+class ExportedNuclei:
+    """What was exported of the nuclei, read image by image from a table that may be long.
+
+    Parameters
+    ----------
+    path : Path
+        Table whose rows are in the order of its first column, ``ImageNumber``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.names = _header(path)
+        self._blocks: dict[str, tuple[int, int]] = {}
+        with path.open("rb") as stream:
+            end = len(stream.readline())
+            for line in stream:
+                image = line.split(b",", 1)[0].decode()
+                start, _ = self._blocks.get(image, (end, 0))
+                end += len(line)
+                self._blocks[image] = start, end
+
+    def of(self, images: Collection[str]) -> dict[tuple[str, str], dict[str, str]]:
+        """Return the rows of some images, by image and number."""
+        found = {}
+        with self._path.open("rb") as stream:
+            for start, end in (self._blocks[image] for image in images if image in self._blocks):
+                stream.seek(start)
+                lines = stream.read(end - start).decode().splitlines()
+                for row in csv.DictReader(lines, self.names):
+                    found[row["ImageNumber"], row["ObjectNumber"]] = row
+        return found
 
 
 def table_names(places: Sequence[Path]) -> list[str]:
@@ -52,7 +85,11 @@ def _header(path: Path) -> list[str]:
 
 
 def gather_tables(
-    places: Sequence[Path], nuclei: Path, output: Path, overwrite: bool
+    places: Sequence[Path],
+    nuclei: Path,
+    output: Path,
+    overwrite: bool,
+    should_stop: Callable[[], bool] | None = None,
 ) -> tuple[dict[str, Path], dict[str, int]]:
     """Join the tables of all parts, in order.
 
@@ -65,6 +102,8 @@ def gather_tables(
     output : Path
         Folder of the joined tables; they appear when all are written.
     overwrite : bool
+    should_stop : callable, optional
+        Asked before each part of each table.
 
     Returns
     -------
@@ -76,6 +115,8 @@ def gather_tables(
     ------
     ExternalToolError
         A part has no table of images: the pipeline writes it somewhere else.
+    Cancelled
+        When `should_stop` returned true; no table appears then.
     """
     bare = next((place for place in places if image_table(place) is None), None)
     if bare is not None:
@@ -83,35 +124,67 @@ def gather_tables(
             f"No table of images is in {bare}, where CellProfiler worked: let ExportToSpreadsheet "
             "write into the Default Output Folder or a folder in it."
         )
+    exported = ExportedNuclei(nuclei)
     tables: dict[str, Path] = {}
     objects: dict[str, int] = {}
+
+    def parts() -> Iterator[Path]:
+        for place in places:
+            if should_stop is not None and should_stop():
+                raise Cancelled(
+                    "Stopped while the tables were joined; the same call goes on there."
+                )
+            yield place
+
     with ExitStack() as stack:
         for name in table_names(places):
             path = output / f"{name}.csv"
-            joined = CsvTable(stack.enter_context(atomic_path(path, overwrite)))
+            tables[name] = path
+            temporary = stack.enter_context(atomic_path(path, overwrite))
+            files = (place / f"{name}.csv" for place in parts())
+            files = (file for file in files if file.is_file())
+            if any(_is_combined(place / f"{name}.csv") for place in places):
+                _join_combined(files, temporary)
+                continue
+            joined = CsvTable(temporary)
             rows = 0
-            for place in places:
-                part = place / f"{name}.csv"
-                if not part.is_file():
-                    continue
+            for part in files:
                 columns = read_columns(part)
                 if path.stem == "Nuclei":
-                    columns |= _confidence(columns, nuclei)
+                    columns |= _confidence(columns, exported)
                 rows += columns["ImageNumber"].size if "ImageNumber" in columns else 0
                 joined.append(_in_order(columns))
-            tables[name] = path
             if "ObjectNumber" in joined.columns:
                 objects[name] = rows
-        cells: CsvTable | None = None
-        for table in (table for place in places for table in _single_cells(place, nuclei)):
-            if cells is None:
-                tables[TABLE] = output / f"{TABLE}.csv"
-                cells = CsvTable(stack.enter_context(atomic_path(tables[TABLE], overwrite)))
-            cells.append(table)
+        for beside in [Path(name).parent for name in tables if Path(name).name == "Nuclei"]:
+            name = (beside / TABLE).as_posix()
+            cells: CsvTable | None = None
+            for part in parts():
+                for table in _single_cells(part / beside, exported):
+                    if cells is None:
+                        tables[name] = output / f"{name}.csv"
+                        cells = CsvTable(stack.enter_context(atomic_path(tables[name], overwrite)))
+                    cells.append(table)
     return tables, objects
 
 
-def _single_cells(place: Path, nuclei: Path) -> Iterator[Columns]:
+def _is_combined(path: Path) -> bool:
+    """Return whether a table has a line of objects above its header: measurements of several."""
+    header = _header(path) if path.is_file() else []
+    return len(set(header)) < len(header)
+
+
+def _join_combined(parts: Iterator[Path], path: Path) -> None:
+    """Join tables as they stand; the two lines of the header come once."""
+    with path.open("w", newline="", encoding="utf-8") as joined:
+        for number, part in enumerate(parts):
+            with part.open(newline="", encoding="utf-8") as stream:
+                for line, text in enumerate(stream):
+                    if number == 0 or line > 1:
+                        joined.write(text)
+
+
+def _single_cells(place: Path, nuclei: ExportedNuclei) -> Iterator[Columns]:
     """Yield a table for each image with a row a cell, as the built-in engine writes it."""
     paths = {name: place / f"{name}.csv" for name in COMPARTMENTS}
     if not all(path.is_file() for path in paths.values()):
@@ -119,7 +192,7 @@ def _single_cells(place: Path, nuclei: Path) -> Iterator[Columns]:
     tables = {name: read_columns(path) for name, path in paths.items()}
     if not all(key in table for table in tables.values() for key in _NUMBERS):
         return
-    known = _exported(nuclei, set(tables["Nuclei"]["ImageNumber"]))
+    known = nuclei.of(set(tables["Nuclei"]["ImageNumber"].tolist()))
     tables["Nuclei"] |= _confidence(tables["Nuclei"], nuclei)
     for image in dict.fromkeys(tables["Nuclei"]["ImageNumber"].tolist()):
         rows = {name: table["ImageNumber"] == image for name, table in tables.items()}
@@ -134,16 +207,6 @@ def _single_cells(place: Path, nuclei: Path) -> Iterator[Columns]:
         merged = merge_cells(FieldMeasurements(FieldIdentity(image), one, {}, labels))
         if merged is not None:
             yield merged
-
-
-def _exported(path: Path, images: Container[str]) -> dict[tuple[str, str], dict[str, str]]:
-    """Read what was exported of the nuclei of some images, by image and number."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {
-            (row["ImageNumber"], row["ObjectNumber"]): row
-            for row in csv.DictReader(stream)
-            if row["ImageNumber"] in images
-        }
 
 
 def read_columns(path: Path) -> Columns:
@@ -175,17 +238,17 @@ def _in_order(columns: Columns) -> Columns:
     return {name: columns[name] for name in dict.fromkeys([*first, *columns])}
 
 
-def _confidence(columns: Columns, path: Path) -> Columns:
+def _confidence(columns: Columns, nuclei: ExportedNuclei) -> Columns:
     """Return what is known about the nuclei beyond CellProfiler's columns, row by row."""
     if not all(name in columns for name in _NUMBERS):
         return {}
     keys = list(zip(*(columns[name].tolist() for name in _NUMBERS), strict=True))
-    known = _exported(path, set(columns["ImageNumber"]))
+    known = nuclei.of(set(columns["ImageNumber"].tolist()))
     if any(key not in known for key in keys):
         return {}  # a pipeline of one's own may number its nuclei in another way
     names = [
         name
-        for name in _header(path)
+        for name in nuclei.names
         if name not in columns and name != "Label" and not name.startswith("Metadata_")
     ]
     return {name: np.array([known[key][name] for key in keys], str) for name in names}

@@ -182,7 +182,8 @@ def cellprofiler_steps(
             "there is no mask of them."
             for field, name in sorted(wrapped)
         ]
-    tables, objects = gather_tables(places, folder / OBJECT_TABLE, output, overwrite)
+    exported = folder / OBJECT_TABLE
+    tables, objects = gather_tables(places, exported, output, overwrite, should_stop)
     files = gather_files(places, output, masks=own is not None)
     if files:
         notes.append(f"The pipeline saved {len(files)} other files: they are in {output / FILES}.")
