@@ -65,6 +65,7 @@ def test_the_calibration_is_that_of_what_staining_gives(model, folder, tmp_path)
 
     with pytest.raises(OutputError, match="exists already"):
         recalibrate(model, folder, path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "pairs"]
 
 
 def test_a_name_that_cannot_be_one_is_refused_before_the_work(model, tmp_path):

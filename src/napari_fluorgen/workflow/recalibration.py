@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,6 @@ def recalibrate(
     if name is not None:
         check_model_name(name)
     check_replaceable(Path(folder), overwrite, package_files(Path(folder)))
-    _check_writable(Path(folder))
     model.network_files()  # a damaged one is told before the calibration, not after it
     notes: list[str] = []
     stacks = stacks_of_folder(pairs, notes)
@@ -100,9 +100,12 @@ def recalibrate(
     announced = _announced(stacks, progress, should_stop)
     samples: list[Pair] = []
     drawn = set(np.unique(spread_planes(len(stacks), FIELDS)).tolist())
-    calibration = calibrate(_predicted(model, announced, notes, stains, samples, drawn))
+    with _workspace(Path(folder)) as work:
+        fields = _predicted(model, announced, notes, stains, samples, drawn, work)
+        calibration = calibrate(fields)
+        calibration = calibration.with_intervals(calibrate_intervals(stains))
+        stains.clear()
     report_shifts(samples, spec.pixel_size_um, notes)
-    calibration = calibration.with_intervals(calibrate_intervals(stains))
     again = (
         f"Calibrated again on {len(stacks)} field{'s' if len(stacks) > 1 else ''} of "
         f"{Path(pairs).resolve().name}."
@@ -143,16 +146,24 @@ def report_shifts(samples: Sequence[Pair], pixel_size_um: float, notes: list[str
                 )
 
 
-def _check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written before the work, not after it; nothing stays there."""
+@contextmanager
+def _workspace(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder` that is removed at the end.
+
+    It keeps predictions of large fields out of the memory, and tells before the work, not after
+    it, that nothing can be written there.
+    """
     parent = folder.absolute().parent
     while not path_exists(parent):
         parent = parent.parent
     try:
-        with tempfile.TemporaryDirectory(prefix=".", suffix="-unfinished", dir=parent):
-            pass
+        work = tempfile.TemporaryDirectory(
+            prefix=".", suffix="-unfinished", dir=parent, ignore_cleanup_errors=True
+        )
     except OSError as error:
         raise output_error(folder, error) from error
+    with work as path:
+        yield Path(path)
 
 
 def _announced(
@@ -176,11 +187,12 @@ def _predicted(
     stains: Stains,
     samples: list[Pair],
     drawn: Collection[int],
+    work: Path,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]]:
     """Yield the nuclei probability (Y, X) of each field, its true nuclei and those found.
 
-    Prediction and truth of the stains that a field has are added to `stains`, in [0, 1]; the middle
-    of the fields whose numbers are in `drawn` to `samples`.
+    Prediction and truth of the stains that a field has are added to `stains`, in [0, 1], as files
+    in `work`; the middle of the fields whose numbers are in `drawn` to `samples`.
     """
     from napari_fluorgen.models import PROBABILITY
     from napari_fluorgen.training.registration import sample_of
@@ -204,7 +216,19 @@ def _predicted(
         maps = predict(networks, field.planes, model.spec)
         for stain in known:
             true = unclipped(field.stains[stain], model.spec.outputs[stain])
-            stains[stain].append((maps[stain], true))
+            kept = [_on_disk(work / f"{number}_{stain}_{kind}.npy", image)
+                    for kind, image in (("predicted", maps[stain]), ("true", true))]  # fmt: skip
+            stains[stain].append((kept[0], kept[1]))
         probability = np.clip(maps[PROBABILITY], 0, 1)
         found = segment(probability, model.spec, model.spec.nuclei.threshold)
         yield probability, field.labels, found
+
+
+def _on_disk(path: Path, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Write an image and return it as a map of the file."""
+    try:
+        np.save(path, image)
+    except OSError as error:
+        raise output_error(path.parent, error) from error
+    mapped: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return mapped
