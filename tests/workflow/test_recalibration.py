@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
-from napari_fluorgen.confidence import Calibration, calibrate
+from napari_fluorgen.confidence import Calibration, calibrate, calibrate_intervals
 from napari_fluorgen.errors import Cancelled, InputError, ModelError, OutputError
 from napari_fluorgen.io import read_stack
 from napari_fluorgen.models import PROBABILITY, load_model
@@ -20,7 +20,7 @@ from napari_fluorgen.workflow.recalibration import recalibrate
 
 @pytest.fixture
 def folder(tmp_path):
-    """A plain folder: five planes that run against the model's, and a nuclei stain."""
+    """A plain folder: five planes that run against the model's, nuclei and lipids stains."""
     rng = np.random.default_rng(3)
     rows, columns = np.indices((96, 96))
     scene = sum(
@@ -37,10 +37,11 @@ def folder(tmp_path):
         metadata={"axes": "ZYX", "unit": "um", "spacing": 3.0},
         **settings,
     )
-    tifffile.imwrite(
-        pairs / "a_nuclei.tif", (100 + 3000 * scene).astype(np.uint16),
-        metadata={"axes": "YX", "unit": "um"}, **settings,
-    )  # fmt: skip
+    for stain_name in ("nuclei", "lipids"):
+        tifffile.imwrite(
+            pairs / f"a_{stain_name}.tif", (100 + 3000 * scene).astype(np.uint16),
+            metadata={"axes": "YX", "unit": "um"}, **settings,
+        )  # fmt: skip
     return pairs
 
 
@@ -60,8 +61,14 @@ def test_the_calibration_is_that_of_what_staining_gives(model, folder, tmp_path)
     found = np.sort(np.concatenate([1 - new.calibration["nucleus"], new.calibration["background"]]))
     np.testing.assert_allclose(found, everything, atol=2e-3)
     assert PROBABILITY in new.spec.output_names
-    nuclei = Calibration.from_arrays(new.calibration).objects
-    assert nuclei.scores.size == field.nuclei_labels.max()
+    calibration = Calibration.from_arrays(new.calibration)
+    assert calibration.objects.scores.size == field.nuclei_labels.max()
+    true = tifffile.imread(folder / "a_lipids.tif")
+    pair = [model.spec.outputs["lipids"].from_counts(np.float32(image))
+            for image in (field.images["lipids"], true)]  # fmt: skip
+    expected = calibrate_intervals({"lipids": [pair]})["lipids"]
+    assert set(calibration.intervals) == {"lipids"}
+    assert calibration.intervals["lipids"].scale == pytest.approx(expected.scale, rel=0.02)
 
     with pytest.raises(OutputError, match="exists already"):
         recalibrate(model, folder, path)
