@@ -141,6 +141,14 @@ def test_a_file_that_its_description_does_not_list(tmp_path):
         read_stack(path)
 
 
+@pytest.mark.parametrize("number", ["", "one", "1.5"])
+def test_a_place_that_is_no_number(tmp_path, number):
+    image = pixels([entry("a.ome.tif"), entry("b.ome.tif").replace('IFD="0"', f'IFD="{number}"')])
+    path = save(tmp_path / "a.ome.tif", STACK[:1], image)
+    with pytest.raises(InputError, match=r"a\.ome\.tif is one of several.*export it again"):
+        read_stack(path)
+
+
 def test_a_file_for_each_channel(tmp_path):
     names = ["x_c0.ome.tif", "x_c1.ome.tif"]
     entries = [entry(n, z, Z=z, C=c) for c, n in enumerate(names) for z in range(4)]

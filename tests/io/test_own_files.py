@@ -77,7 +77,7 @@ def test_what_comes_while_we_write_is_kept_too(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["plate"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "3", '{"a.tif": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "3", '["a.tif"]', '{"a.tif": 1}'])
 def test_a_damaged_list_names_nothing(tmp_path, text):
     (tmp_path / LIST_FILE).write_text(text)
     assert not listed_files(tmp_path)
@@ -101,8 +101,3 @@ def test_a_pipeline_that_was_changed_is_its_authors(tmp_path):
     for name in ("a.cppipe", "b.tif"):
         (tmp_path / name).write_text("tuned")
     assert listed_files(tmp_path) == {"b.tif", LIST_FILE}
-
-
-def test_lists_of_earlier_versions_are_read(tmp_path):
-    (tmp_path / LIST_FILE).write_text('["a.cppipe"]')
-    assert listed_files(tmp_path) == {"a.cppipe", LIST_FILE}

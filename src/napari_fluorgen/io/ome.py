@@ -84,7 +84,8 @@ def split_image(path: Path, xml: str | None) -> SplitImage | None:
     Raises
     ------
     InputError
-        The file is not among those that its description lists, or planes are not listed.
+        The file is not among those that its description lists, planes are not listed, or a number
+        is none.
     """
     root = parse(xml)
     if root is None:
@@ -99,7 +100,13 @@ def split_image(path: Path, xml: str | None) -> SplitImage | None:
     own = _OwnFile(path, uuid, entries)
     if elsewhere is None and all(own.holds(entry) for entry in entries):
         return None
-    described = [(item, _places(item, own)) for item in root.iterfind("{*}Image/{*}Pixels")]
+    try:
+        described = [(item, _places(item, own)) for item in root.iterfind("{*}Image/{*}Pixels")]
+    except ValueError as error:
+        raise InputError(
+            f"{path} is one of several files of an OME-TIFF whose metadata cannot be read "
+            f"({error}): export it again."
+        ) from error
     images = [
         (pixels, places)
         for pixels, places in described

@@ -42,8 +42,6 @@ def listed_files(folder: str | os.PathLike[str]) -> frozenset[str]:
         names = json.loads((folder / LIST_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return frozenset()
-    if isinstance(names, list):  # lists of earlier versions
-        return frozenset({LIST_FILE, *map(str, names)})
     if not isinstance(names, dict) or not all(isinstance(d, str | None) for d in names.values()):
         return frozenset()
     same = (name for name, digest in names.items() if digest in (None, _known(folder / name)))
