@@ -78,12 +78,12 @@ def test_joining_can_be_stopped(exported, tmp_path):
     assert not list(output.glob("*"))
 
 
-@given(st.lists(st.integers(0, 4), max_size=6), st.data())
-def test_exported_nuclei_are_read_image_by_image(counts, data):
+@given(st.lists(st.integers(0, 4), max_size=6), st.text('µ,\u2028\n"x', max_size=6), st.data())
+def test_exported_nuclei_are_read_image_by_image(counts, name, data):
     """As from the whole table, which one program wrote field by field."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "nuclei.csv"
-        columns = [(i, n, "µ, x") for i, count in enumerate(counts, 1) for n in range(1, count + 1)]
+        columns = [(i, n, name) for i, count in enumerate(counts, 1) for n in range(1, count + 1)]
         with table.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerows([("ImageNumber", "ObjectNumber", "Note"), *columns])

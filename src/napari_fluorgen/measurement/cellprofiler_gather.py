@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
@@ -46,9 +47,11 @@ class ExportedNuclei:
         self.names = _header(path)
         self._blocks: dict[str, tuple[int, int]] = {}
         with path.open("rb") as stream:
-            end = len(stream.readline())
+            end, image, quoted = len(stream.readline()), "", False
             for line in stream:
-                image = line.split(b",", 1)[0].decode()
+                if not quoted:
+                    image = line.split(b",", 1)[0].decode()
+                quoted ^= line.count(b'"') % 2 == 1  # a name may go on in the next line
                 start, _ = self._blocks.get(image, (end, 0))
                 end += len(line)
                 self._blocks[image] = start, end
@@ -59,8 +62,8 @@ class ExportedNuclei:
         with self._path.open("rb") as stream:
             for start, end in (self._blocks[image] for image in images if image in self._blocks):
                 stream.seek(start)
-                lines = stream.read(end - start).decode().splitlines()
-                for row in csv.DictReader(lines, self.names):
+                text = io.StringIO(stream.read(end - start).decode(), newline="")
+                for row in csv.DictReader(text, self.names):
                     found[row["ImageNumber"], row["ObjectNumber"]] = row
         return found
 
