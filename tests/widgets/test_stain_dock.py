@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,11 +259,11 @@ def test_closing_the_dock_stops_the_work(viewer, qtbot, models):
     assert not find_runs(viewer.layers)
 
 
-def test_naparis_x_stops_the_work_and_lets_the_layer_go(viewer, qtbot, models):
+def test_naparis_x_stops_the_work_and_lets_the_layer_go(viewer, qtbot, models, stack):
     dock = StainDock(viewer)
     frame = viewer.window.add_dock_widget(dock, name="Virtual stain")
     qtbot.waitUntil(lambda: dock.controls.devices.count() > 0, timeout=WAIT)
-    source = viewer.add_image(make_planes(1, (512, 512)), name="big")
+    source = add_stack(viewer, replace(stack, data=make_planes(1, (512, 512)), truth={}))
     dock.controls.tile.setValue(64)
     dock.start()
     assert record_of(source.metadata)[STAINING]
