@@ -146,7 +146,8 @@ def gather_tables(
             temporary = stack.enter_context(atomic_path(path, overwrite))
             files = (place / f"{name}.csv" for place in parts())
             files = (file for file in files if file.is_file())
-            if any(_is_combined(place / f"{name}.csv") for place in places):
+            # One pipeline wrote all parts: the first that is there speaks for them.
+            if _is_combined(next(p for place in places if (p := place / f"{name}.csv").is_file())):
                 _join_combined(files, temporary)
                 continue
             joined = CsvTable(temporary)
@@ -173,7 +174,7 @@ def gather_tables(
 
 def _is_combined(path: Path) -> bool:
     """Return whether a table has a line of objects above its header: measurements of several."""
-    header = _header(path) if path.is_file() else []
+    header = _header(path)
     return len(set(header)) < len(header)
 
 
