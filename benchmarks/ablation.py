@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--work", type=Path, default=simulated.CACHE / "ablation")
     simulated.add_options(parser, fields=24)
-    parser.set_defaults(seed=simulated.SEED + 200, side=256)
+    parser.set_defaults(seed=simulated.SEED + 200, side=(256, 256))
     options = parser.parse_args()
     simulated.bound_threads(options.threads)
 

@@ -113,9 +113,9 @@ def sources(model: fluorgen.models.Model, options: argparse.Namespace) -> Iterat
     from napari_fluorgen.simulation.presets import get_preset
 
     preset = get_preset(model.spec.magnification, options.variety)
-    side = options.side or simulated.SIDES[preset.magnification]
+    shape = options.side or simulated.SHAPES[preset.magnification]
     seeds = range(options.seed, options.seed + options.fields)
-    files = simulated.simulate(preset, seeds, side, options.data, workers=options.workers)
+    files = simulated.simulate(preset, seeds, shape, options.data, workers=options.workers)
     for file in files:
         # Fields of another simulation have the same seeds.
         name = f"{file.parent.name}-{file.stem}"

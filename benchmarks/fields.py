@@ -29,8 +29,8 @@ from napari_fluorgen.simulation.presets import Preset
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity
 
 CACHE = Path("runs/benchmarks")
-SIDES = {"20x": 512, "40x": 768, "60x": 768}
-"""Rows and columns of a field by magnification, in pixels."""
+SHAPES = {"20x": (512, 512), "40x": (768, 768), "60x": (768, 768)}
+"""Rows and columns of a field by magnification, in pixels, where none are asked for."""
 SEED = 9000
 """First seed of the fields that no model has seen: training stays below, validation too."""
 
@@ -63,20 +63,25 @@ class TrueField:
 
 
 def simulate(
-    preset: Preset, seeds: Sequence[int], side: int, cache: Path, *, workers: int = 2
+    preset: Preset,
+    seeds: Sequence[int],
+    shape: tuple[int, int],
+    cache: Path,
+    *,
+    workers: int = 2,
 ) -> list[Path]:
-    """Make the fields that the cache lacks and return the files of all, in order.
+    """Make the fields of `shape` that the cache lacks and return the files of all, in order.
 
     Each process computes with one thread: a field of a seed is then the same everywhere.
     """
-    folder = cache / f"{preset.magnification}-{side}-{_digest(preset)}"
+    folder = cache / f"{preset.magnification}-{'x'.join(map(str, shape))}-{_digest(preset)}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{seed}.npz" for seed in seeds]
     missing = [(seed, file) for seed, file in zip(seeds, files, strict=True) if not file.exists()]
     if missing:
         start = time.perf_counter()
         print(f"simulating {len(missing)} fields into {folder}", file=sys.stderr, flush=True)
-        jobs = [(preset, seed, side, file) for seed, file in missing]
+        jobs = [(preset, seed, shape, file) for seed, file in missing]
         with ProcessPoolExecutor(
             min(workers, len(jobs)), multiprocessing.get_context("spawn")
         ) as pool:
@@ -108,12 +113,12 @@ def read_all(files: Sequence[Path]) -> Iterator[TrueField]:
         yield read(file)
 
 
-def _simulate_one(job: tuple[Preset, int, int, Path]) -> None:
+def _simulate_one(job: tuple[Preset, int, tuple[int, int], Path]) -> None:
     import torch
 
-    preset, seed, side, file = job
+    preset, seed, shape, file = job
     torch.set_num_threads(1)
-    field = simulation.simulate_field(preset, seed, (side, side))
+    field = simulation.simulate_field(preset, seed, shape)
     arrays = {
         "brightfield": field.brightfield,
         "z_um": np.asarray(field.z_um, np.float64),
@@ -140,7 +145,9 @@ def add_options(parser: argparse.ArgumentParser, *, fields: int) -> None:
     parser.add_argument("--fields", type=int, default=fields, help=f"default {fields}")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the first (default {SEED})")
     parser.add_argument(
-        "--side", type=int, help="rows and columns in pixels (default 512 at 20x, else 768)"
+        "--side",
+        type=_shape,
+        help="rows and columns in pixels, 1080 or 2160x2560 (default 512 at 20x, else 768)",
     )
     parser.add_argument(
         "--data", type=Path, default=CACHE, help=f"keeps simulated fields (default {CACHE})"
@@ -148,6 +155,12 @@ def add_options(parser: argparse.ArgumentParser, *, fields: int) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
     parser.add_argument("--threads", type=int, default=2, help="threads that compute")
     parser.add_argument("--output", type=Path, help="write the result here as JSON")
+
+
+def _shape(text: str) -> tuple[int, int]:
+    """Rows and columns from "1080" or "2160x2560"."""
+    rows, _, columns = text.partition("x")
+    return int(rows), int(columns or rows)
 
 
 def bound_threads(count: int) -> None:

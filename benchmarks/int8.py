@@ -52,15 +52,15 @@ def main() -> None:
 
     model = fluorgen.load_model(options.model)
     preset = get_preset(model.spec.magnification)
-    side = options.side or simulated.SIDES[preset.magnification]
+    shape = options.side or simulated.SHAPES[preset.magnification]
 
     def files(first: int, count: int) -> list[Path]:
         seeds = range(first, first + count)
-        return simulated.simulate(preset, seeds, side, options.data, workers=options.workers)
+        return simulated.simulate(preset, seeds, shape, options.data, workers=options.workers)
 
     def graph() -> Any:
         network = openvino_cpu.OpenVinoBackend(model, "float32")._read()
-        network.reshape([1, model.spec.planes, side, side])
+        network.reshape([1, model.spec.planes, *shape])
         return network
 
     learned = [scaled(model, true) for true in simulated.read_all(files(LEARN_SEED, options.learn))]

@@ -253,10 +253,10 @@ def main() -> None:
     for name in options.model or ["adipocyte-20x"]:
         model = fluorgen.load_model(name)
         preset = get_preset(model.spec.magnification, options.variety)
-        side = options.side or simulated.SIDES[preset.magnification]
+        shape = options.side or simulated.SHAPES[preset.magnification]
         seeds = range(options.seed, options.seed + options.fields)
-        files = simulated.simulate(preset, seeds, side, options.data, workers=options.workers)
-        results[name] = {"seed": options.seed, "side": side, "variety": options.variety}
+        files = simulated.simulate(preset, seeds, shape, options.data, workers=options.workers)
+        results[name] = {"seed": options.seed, "shape": shape, "variety": options.variety}
         results[name] |= evaluate(model, files)
         if options.cellprofiler:
             chosen = files[: options.cellprofiler]

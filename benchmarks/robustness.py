@@ -171,9 +171,9 @@ def measure(model: fluorgen.models.Model, options: argparse.Namespace) -> dict[s
     """Score a model under every condition."""
     preset = get_preset(model.spec.magnification)
     tall = replace(preset, optics=replace(preset.optics, planes=HEIGHTS))
-    side = options.side or simulated.SIDES[preset.magnification]
+    shape = options.side or simulated.SHAPES[preset.magnification]
     seeds = range(options.seed, options.seed + options.fields)
-    files = simulated.simulate(tall, seeds, side, options.data, workers=options.workers)
+    files = simulated.simulate(tall, seeds, shape, options.data, workers=options.workers)
     fields = list(simulated.read_all(files))
     charts = {}
     for title, (label, ways, usual) in conditions(preset.camera).items():
@@ -192,7 +192,7 @@ def measure(model: fluorgen.models.Model, options: argparse.Namespace) -> dict[s
         "digest": model.digest,
         "simulated_fields": options.fields,
         "seed": options.seed,
-        "side": side,
+        "shape": shape,
         "charts": charts,
     }
 

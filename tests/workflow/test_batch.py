@@ -214,6 +214,19 @@ def test_stains_never_take_the_place_of_the_plates_own_images(run, plate, option
     assert contents(plate.folder) == before
 
 
+@pytest.mark.parametrize("format", results.FORMATS)
+def test_what_is_in_the_way_is_said_before_the_field_is_stained(
+    run, stack_file, tmp_path, format
+) -> None:
+    foreign = tmp_path / "out" / {"tiff": "field_lipids.tif", "ome-zarr": "field.ome.zarr"}[format]
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"somebody's")
+    summary, events = run(stack_file, foreign.parent, format=format, overwrite=True)
+    assert "is no result of 'field'" in summary.reasons["field"]
+    assert [type(event) for event in events] == [FieldStarted, FieldFailed]
+    assert contents(foreign.parent) == {foreign.name: b"somebody's"}
+
+
 def test_ome_zarr_results_are_read_back(run, stack_file, tmp_path) -> None:
     summary, _ = run(stack_file, tmp_path / "zarr", format="ome-zarr")
     run(stack_file, tmp_path / "tiff")

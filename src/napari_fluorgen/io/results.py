@@ -76,20 +76,11 @@ def write_field(
     if format not in FORMATS:
         raise OutputError(f"The format '{format}' is unknown: expected {' or '.join(FORMATS)}.")
     folder = ensure_folder(folder)
-    stem = file_stem(field.identity)
-    arrays = _tiff_arrays(field, stem) if format == "tiff" else {}
-    names = {key: name for key, (name, _) in arrays.items()} or {"field": f"{stem}.ome.zarr"}
-    if field.nuclei:
-        names[TABLE] = f"confidence/{stem}_nuclei.csv"
+    arrays = _tiff_arrays(field) if format == "tiff" else {}
+    keys = [*(arrays or ["field"]), *([TABLE] if field.nuclei else [])]
+    names = {key: _file_name(key, field.identity, field.channel_files) for key in keys}
     previous = read_record(folder, field.identity.name)
-    # In another format as well: a field has one result.
-    taken = dict.fromkeys([*names.values(), *_recorded(previous)])
-    existing = [folder / name for name in taken if path_exists(folder / name)]
-    if existing and not overwrite:
-        raise OutputError(
-            f"{existing[0]} exists already: choose another folder, or ask for overwriting."
-        )
-    _check_own(folder, field.identity.name, names.values(), _recorded(previous))
+    existing = _check_free(folder, field.identity.name, names, _recorded(previous), overwrite)
     files = [folder / name for name in names.values()]
     # All are written before the first takes its name: a full disk leaves an older result whole.
     with contextlib.ExitStack() as unfinished:
@@ -98,7 +89,7 @@ def write_field(
             if key == TABLE:
                 write_csv(temporary, field.nuclei)
             elif key in arrays:
-                write_tiff(temporary, arrays[key][1], field.pixel_size_um)
+                write_tiff(temporary, arrays[key], field.pixel_size_um)
             else:
                 _write_ome_zarr(temporary, field, prepared)
         if previous:  # from here on its files are replaced
@@ -160,21 +151,26 @@ def write_tiff(
     tifffile.imwrite(path, np.ascontiguousarray(image), photometric="minisblack", **options)
 
 
-def _tiff_arrays(field: StainedField, stem: str) -> dict[str, tuple[str, NDArray[Any]]]:
-    arrays: dict[str, tuple[str, NDArray[Any]]] = {}
-    for stain, image in field.images.items():
-        name = Path(field.channel_files.get(stain) or f"{stem}_{stain}.tif").name
-        arrays[stain] = (name, image)
-    labels = smallest_labels(field.nuclei_labels)
-    arrays["labels"] = (f"labels/{stem}_nuclei.tif", labels)
-    probability = field.nuclei_probability.astype(np.float32, copy=False)
-    arrays["probability"] = (f"confidence/{stem}_probability.tif", probability)
-    for hypothesis, values in field.p_values.items():
-        name = f"confidence/{stem}_p-{hypothesis}.tif"
-        arrays[f"p-{hypothesis}"] = (name, values.astype(np.float32, copy=False))
-    for stain, width in field.widths.items():
-        arrays[f"width-{stain}"] = (f"confidence/{stem}_width-{stain}.tif", width)
-    return arrays
+def _tiff_arrays(field: StainedField) -> dict[str, NDArray[Any]]:
+    return {
+        **field.images,
+        "labels": smallest_labels(field.nuclei_labels),
+        "probability": field.nuclei_probability.astype(np.float32, copy=False),
+        **{f"p-{key}": p.astype(np.float32, copy=False) for key, p in field.p_values.items()},
+        **{f"width-{stain}": width for stain, width in field.widths.items()},
+    }
+
+
+def _file_name(key: str, identity: FieldIdentity, channel_files: Mapping[str, str]) -> str:
+    """Where a part of a field's result lies in its folder."""
+    stem = file_stem(identity)
+    if key in STAINS:
+        return Path(channel_files.get(key) or f"{stem}_{key}.tif").name
+    if key == "field":
+        return f"{stem}.ome.zarr"
+    if key == "labels":
+        return f"labels/{stem}_nuclei.tif"
+    return f"confidence/{stem}_nuclei.csv" if key == TABLE else f"confidence/{stem}_{key}.tif"
 
 
 def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -192,6 +188,55 @@ def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[
 def _recorded(record: Mapping[str, Any]) -> list[str]:
     """Names of the files that a field's record lists."""
     return list(record.get(RESULT, {}).get("files", {}).values())
+
+
+def check_free(
+    folder: str | PathLike[str],
+    identity: FieldIdentity,
+    channel_files: Mapping[str, str],
+    stains: Iterable[str],
+    *,
+    format: str = "tiff",
+    overwrite: bool = False,
+) -> None:
+    """Find before the staining what would keep `write_field` from writing a field after it.
+
+    Parameters
+    ----------
+    folder : path-like
+        For the result; it need not be there.
+    identity, channel_files
+        Of the stack.
+    stains : iterable of str
+        That the model gives.
+    format, overwrite
+        As in `write_field`.
+
+    Raises
+    ------
+    OutputError, InputError
+        As `write_field`.
+    """
+    folder = Path(folder)
+    keys = (*stains, "labels", "probability", TABLE) if format == "tiff" else ("field", TABLE)
+    names = {key: _file_name(key, identity, channel_files) for key in keys}
+    recorded = _recorded(read_record(folder, identity.name))
+    _check_free(folder, identity.name, names, recorded, overwrite)
+
+
+def _check_free(
+    folder: Path, name: str, names: Mapping[str, str], recorded: Sequence[str], overwrite: bool
+) -> list[Path]:
+    """Return which files of a field's older result exist; raise where they must stay."""
+    # In another format as well: a field has one result.
+    taken = dict.fromkeys([*names.values(), *recorded])
+    existing = [folder / file for file in taken if path_exists(folder / file)]
+    if existing and not overwrite:
+        raise OutputError(
+            f"{existing[0]} exists already: choose another folder, or ask for overwriting."
+        )
+    _check_own(folder, name, names.values(), recorded)
+    return existing
 
 
 def _check_own(folder: Path, name: str, names: Iterable[str], recorded: Sequence[str]) -> None:

@@ -341,6 +341,14 @@ def one_field(
         folder, stack.shape[1] * stack.shape[2] * _BYTES_PER_PIXEL, stack.identity.name
     )
     replaced = overwrite or again
+    results.check_free(
+        folder,
+        stack.identity,
+        stack.channel_files,
+        model.spec.stains,
+        format=format,
+        overwrite=replaced,
+    )
     if format == "ome-zarr" and not request.intervals:
         field, files = yield from stream_field(
             stack,
