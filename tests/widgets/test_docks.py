@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -116,8 +118,70 @@ def test_erased_nuclei_are_not_measured(viewer, qtbot, stack, result, tmp_path):
     viewer.add_image(np.zeros((8, 8)))
     assert not dock.button.isEnabled(), "one piece of work at a time"
     qtbot.waitUntil(lambda: "2 nuclei" in dock.done.text(), timeout=WAIT)
-    assert labels.features["index"].tolist() == [1, 2]
-    assert labels.data.max() == 2
+    features = labels.features
+    assert features["index"].tolist() == [2, 3], "the layer keeps its numbers"
+    assert features["ObjectNumber"].tolist() == [1, 2], "those of the tables"
+    areas = np.bincount(labels.data.ravel())[2:]
+    np.testing.assert_array_equal(features["AreaShape_Area"], areas)
+
+
+def test_what_is_undone_after_measuring_is_as_before(viewer, qtbot, stack, result, tmp_path):
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    labels.data_setitem(np.nonzero(labels.data == 1), 0)
+    dock.folder.setText(str(tmp_path))
+    dock.button.click()
+    qtbot.waitUntil(lambda: "2 nuclei" in dock.done.text(), timeout=WAIT)
+    assert dock.outdated.isHidden()
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, result.nuclei_labels)
+    qtbot.waitUntil(lambda: "changed after they were measured" in dock.outdated.line.text())
+
+
+def test_answers_go_to_the_nuclei_that_were_asked_about(
+    viewer, qtbot, stack, result, tmp_path, monkeypatch
+):
+    from napari_fluorgen import measurement
+
+    erased, measure = threading.Event(), measurement.measure_field
+
+    def wait_and_measure(*arguments, **options):
+        erased.wait()
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(measurement, "measure_field", wait_and_measure)
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    labels.data_setitem(np.nonzero(labels.data == 1), 0)
+    dock.folder.setText(str(tmp_path))
+    dock.button.click()
+    labels.data_setitem(np.nonzero(labels.data == 2), 0)
+    erased.set()
+    qtbot.waitUntil(lambda: "2 nuclei" in dock.done.text(), timeout=WAIT)
+    area = labels.features.set_index("index")["AreaShape_Area"]
+    assert area[3] == np.count_nonzero(result.nuclei_labels == 3)
+    assert "Measure again" in dock.outdated.line.text()
+
+
+def test_a_new_measurement_leaves_nothing_of_the_older_one(viewer, qtbot, stack, result, tmp_path):
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    labels.features = labels.features.assign(mine=[7, 8, 9])
+    dock.folder.setText(str(tmp_path))
+    dock.button.click()
+    qtbot.waitUntil(lambda: "Measured" in dock.done.text(), timeout=WAIT)
+    qtbot.waitUntil(dock.button.isEnabled, timeout=WAIT)
+    assert "Children_Cells_Count" in labels.features
+    for name in ("cells", "cytoplasm", "droplets"):
+        dock.objects[name].setChecked(False)
+    dock.button.click()
+    qtbot.waitUntil(lambda: "Measured 3 nuclei." in dock.done.text(), timeout=WAIT)
+    assert "Children_Cells_Count" not in labels.features
+    assert labels.features["mine"].tolist() == [7, 8, 9]
+    assert not [layer for layer in viewer.layers if "cells" in layer.name]
 
 
 @pytest.mark.parametrize("kind", [ConfidenceDock, MeasureDock])

@@ -142,6 +142,14 @@ def test_layers_with_more_axes_are_refused():
 
 
 @pytest.mark.parametrize(
+    "axes", [{"axis_labels": ("t", "y", "x")}, {"units": ("second", "um", "um")}]
+)
+def test_time_is_no_focus(stack, axes):
+    with pytest.raises(InputError, match="7 time points where focus planes"):
+        stack_of_layer(as_napari(stack, **axes))
+
+
+@pytest.mark.parametrize(
     ("name", "stem"), [("a b/c", "a_b_c"), ("../x", "x"), ("", "stack"), ("Zelle_ä1", "Zelle_ä1")]
 )
 def test_names_become_file_stems(name, stem):

@@ -149,15 +149,6 @@ def test_a_nucleus_is_described_in_words(layer):
     assert said.startswith("Nucleus 2 · trusted by you · background is ruled out by 50 %")
 
 
-def test_renumbered_labels_keep_their_rows(layer):
-    review.set_review(layer, 5, "reject")
-    review.renumber_features(layer, np.array([2, 5]))
-    assert layer.features["index"].tolist() == [1, 2]
-    assert layer.features["area"].tolist() == [20, 50]
-    assert layer.features["reviewed"].tolist() == ["", "reject"]
-    assert layer.metadata["fluorgen"]["reviewed"] == {2: "reject"}
-
-
 def test_only_nuclei_of_the_files_are_saved(layer):
     review.set_review(layer, 1, "reject")
     review.set_review(layer, 8, "accept")  # painted by hand

@@ -89,7 +89,7 @@ class ComparisonPart(QWidget):
         if run is None or self._working:
             return
         try:
-            field = settled_field(run)
+            field, _ = settled_field(run)
         except FluorgenError as error:
             report(error)
             return

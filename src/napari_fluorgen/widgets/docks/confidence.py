@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QFrame
 
@@ -197,14 +198,14 @@ class ConfidenceDock(common.Dock):
         if run is None:
             return
         try:
-            field = settled_field(run)
+            field, numbers = settled_field(run)
         except FluorgenError as error:
             report(error)
             return
 
         def show(judged: StainedField) -> None:
             if key in self._runs:
-                self._show_judged(self._runs[key], judged)
+                self._show_judged(self._runs[key], judged, numbers)
 
         Job(
             self,
@@ -212,15 +213,18 @@ class ConfidenceDock(common.Dock):
             on_value=show,
         )
 
-    def _show_judged(self, run: Run, judged: StainedField) -> None:
-        """Put new p-values, decisions and verdict into the layers of a result."""
+    def _show_judged(self, run: Run, judged: StainedField, numbers: NDArray[np.int64]) -> None:
+        """Put new p-values, decisions and verdict into the layers of a result.
+
+        `numbers` are the labels that the judged nuclei have in the layer.
+        """
         labels = run.layers[LABELS]
         for layer in run.layers.values():
             record_of(layer.metadata)["provenance"] = judged.provenance
         record_of(labels.metadata)["verdict"] = judged.verdict
         # What a person has decided meanwhile counts.
-        reviewed = nuclei_columns(labels, judged.nuclei["label"].astype(np.int64))["reviewed"]
-        table = {**judged.nuclei, "reviewed": reviewed}
+        reviewed = nuclei_columns(labels, numbers)["reviewed"]
+        table = {**judged.nuclei, "label": numbers, "reviewed": reviewed}
         labels.features = words.merge_features(labels.features, table)
         specs = result_layers(judged, Spatial.of_layer(labels), run=run.key)
         for spec in specs:

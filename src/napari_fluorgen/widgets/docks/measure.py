@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit
@@ -17,6 +21,7 @@ from napari_fluorgen.widgets.docks.cellprofiler import EngineChoice
 from napari_fluorgen.widgets.docks.comparison import ComparisonPart
 from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.docks.object_layers import show_objects
+from napari_fluorgen.widgets.docks.outdated import Outdated, state_of
 from napari_fluorgen.widgets.presenters import measuring as words
 from napari_fluorgen.widgets.presenters.confidence import merge_features
 from napari_fluorgen.widgets.presenters.results import (
@@ -34,6 +39,17 @@ _EMPTY = (
     "Stain a stack first, or load results with the Load stacks dock: then nuclei and cells can be "
     "measured here and handed to CellProfiler."
 )
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A field to work on: its run, the labels of its nuclei in the layer, where to write."""
+
+    run: Run
+    field: StainedField
+    numbers: NDArray[np.int64]
+    state: int
+    folder: Path
 
 
 class MeasureDock(common.Dock):
@@ -85,6 +101,7 @@ class MeasureDock(common.Dock):
             "Save result", "Stains, masks and confidence maps as TIFF, with the run's record"
         )
         self.status = common.text()
+        self.outdated = Outdated()
         self.done = common.text()
         self.open_button = common.button_for("Open folder", "Shows what was written")
         self.open_button.hide()
@@ -112,6 +129,7 @@ class MeasureDock(common.Dock):
         second.addWidget(self.save_button, 2)
         self.body.addLayout(second)
         self.body.addWidget(self.status)
+        self.body.addWidget(self.outdated)
         self.body.addWidget(self.done)
         self.body.addWidget(self.open_button)
         self.body.addWidget(self.comparison)
@@ -140,6 +158,7 @@ class MeasureDock(common.Dock):
         run = self.run()
         common.say(self.hint, "" if run else _EMPTY)
         self.comparison.show_run(run)
+        self.outdated.show_run(run)
         self._enable()
 
     def _enable(self) -> None:
@@ -167,24 +186,25 @@ class MeasureDock(common.Dock):
             self._measure_in_cellprofiler(run)
             return
 
-        def call(field: StainedField, folder: Path) -> Any:
+        def call(order: _Order) -> Any:
             from napari_fluorgen.measurement import measure_field, write_tables
 
-            measurements = measure_field(field, objects=objects, trusted_only=trusted)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            write_tables(measurements, folder)
-            return measurements, folder
+            measurements = measure_field(order.field, objects=objects, trusted_only=trusted)
+            order.folder.parent.mkdir(parents=True, exist_ok=True)
+            write_tables(measurements, order.folder)
+            return measurements
 
-        def show(run: Run, answer: tuple[Any, Path]) -> None:
-            self._show_measurements(run, answer, trusted=trusted)
+        def show(order: _Order, measurements: Any) -> None:
+            self._show_measurements(order, measurements, trusted=trusted)
 
         self._work(run, "measurements", "Measuring …", call, show)
 
     def _measure_in_cellprofiler(self, run: Run | None) -> None:
-        prepared = self._prepare(run, "measurements")
-        if run is None or prepared is None:
+        order = self._prepare(run, "measurements")
+        if order is None:
             return
-        (field, folder), found, objects = prepared, self.engine.cellprofiler, self.chosen()
+        field, folder = order.field, order.folder
+        found, objects = self.engine.cellprofiler, self.chosen()
 
         def work(stop: StopCheck) -> Steps:
             from napari_fluorgen.workflow.measuring_cellprofiler import (
@@ -200,13 +220,13 @@ class MeasureDock(common.Dock):
             except Cancelled:
                 shutil.rmtree(folder, ignore_errors=True)  # a new one, as _prepare gives it
                 raise
-            return read_back(field, result, objects), folder
+            return read_back(field, result, objects)
 
         self._busy("CellProfiler measures, which takes a minute or two.")
         self.engine.work(
             work,
             "Exporting …",
-            lambda answer: self._show_measurements(run, answer),
+            lambda measurements: self._show_measurements(order, measurements),
             self._failed,
             lambda: self._busy(""),
         )
@@ -214,62 +234,70 @@ class MeasureDock(common.Dock):
     def export(self) -> None:
         """Write the chosen result as a CellProfiler project in the background."""
 
-        def call(field: StainedField, folder: Path) -> Any:
+        def call(order: _Order) -> Any:
             from napari_fluorgen.measurement import export_cellprofiler
 
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            return export_cellprofiler([field], folder)
+            order.folder.parent.mkdir(parents=True, exist_ok=True)
+            return export_cellprofiler([order.field], order.folder)
 
         self._work(
             self.run(),
             "cellprofiler",
             "Exporting …",
             call,
-            lambda _run, summary: self._say_done(summary.how_to_open, summary.folder),
+            lambda _order, summary: self._say_done(summary.how_to_open, summary.folder),
         )
 
     def save(self) -> None:
         """Write stains, masks and confidence of the chosen result in the background."""
 
-        def call(field: StainedField, folder: Path) -> Any:
+        def call(order: _Order) -> Any:
             from napari_fluorgen.io.results import write_field
 
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            return len(write_field(field, folder)), folder
+            order.folder.parent.mkdir(parents=True, exist_ok=True)
+            return len(write_field(order.field, order.folder))
 
         self._work(
             self.run(),
             "stains",
             "Saving …",
             call,
-            lambda _run, saved: self._say_done(words.saved_text(*saved), saved[1]),
+            lambda order, files: self._say_done(
+                words.saved_text(files, order.folder), order.folder
+            ),
         )
 
-    def _work(self, run: Run | None, kind: str, message: str, call: Any, show: Any) -> None:
-        prepared = self._prepare(run, kind)
-        if prepared is None:
+    def _work(
+        self,
+        run: Run | None,
+        kind: str,
+        message: str,
+        call: Callable[[_Order], Any],
+        show: Callable[[_Order, Any], None],
+    ) -> None:
+        order = self._prepare(run, kind)
+        if order is None:
             return
-        field, folder = prepared
         self._busy(message)
         Job(
             self,
-            lambda _stop: once(lambda: call(field, folder)),
-            on_value=lambda value: show(run, value),
+            lambda _stop: once(lambda: call(order)),
+            on_value=lambda value: show(order, value),
             on_error=self._failed,
             on_finished=lambda _cancelled: self._busy(""),
         )
 
-    def _prepare(self, run: Run | None, kind: str) -> tuple[StainedField, Path] | None:
+    def _prepare(self, run: Run | None, kind: str) -> _Order | None:
         """Return the field and a new folder for it, or None where nothing can be done."""
         if run is None or self._working:
             return None
         try:
-            field = settled_field(run)
+            field, numbers = settled_field(run)
             folder = words.target_folder(self.folder.text(), field.identity.name, kind)
         except FluorgenError as error:
             report(error)
             return None
-        return field, folder
+        return _Order(run, field, numbers, state_of(run.layers[LABELS]), folder)
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, OSError):
@@ -296,21 +324,21 @@ class MeasureDock(common.Dock):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written)))
 
     def _show_measurements(
-        self, run: Run, answer: tuple[Any, Path], *, trusted: bool = False
+        self, order: _Order, measurements: Any, *, trusted: bool = False
     ) -> None:
-        measurements, folder = answer
-        images = measurements.labels
+        run, images = order.run, measurements.labels
         counts = {words.plain_name(name): int(x.max(initial=0)) for name, x in images.items()}
-        self._say_done(words.counts_text(counts, folder), folder)
+        self._say_done(words.counts_text(counts, order.folder), order.folder)
         labels = run.layers[LABELS]
         if labels not in self.viewer.layers:
             return
         nuclei = words.layer_features(measurements.tables["Nuclei"])
-        # Tables number the nuclei that were measured, the layer all.
-        numbers = measurements.nuclei_ids[nuclei.pop("index") - 1]
-        table = {"label": numbers, **nuclei}
-        labels.features = merge_features(labels.features, table, some=trusted)
-        for name, image in images.items():
-            if name != "Nuclei":
-                show_objects(self.viewer, run, name, image, measurements.tables[name])
+        # Tables number the nuclei that were measured, the field all, the layer as the user left it.
+        measured = measurements.nuclei_ids[nuclei.pop("index") - 1]
+        table = {"label": order.numbers[measured - 1], **nuclei}
+        features = self.outdated.without_earlier(labels)
+        labels.features = merge_features(features, table, some=trusted)
+        self.outdated.remember(labels, tuple(nuclei), order.state)
+        show_objects(self.viewer, run, measurements)
         self.viewer.layers.selection.active = labels
+        self.outdated.show_run(self.run())

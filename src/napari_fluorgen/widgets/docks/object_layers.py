@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from napari_fluorgen.widgets.docks.common import add_layer
-from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec
+from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec, record_of
 from napari_fluorgen.widgets.presenters.measuring import layer_features, plain_name
-from napari_fluorgen.widgets.presenters.results import LABELS, Run, layer_of_run
+from napari_fluorgen.widgets.presenters.results import LABELS, Run, layers_of_run
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 
-def show_objects(viewer: Any, run: Run, name: str, image: Any, table: Mapping[str, Any]) -> None:
-    """Add the labels of a kind of object, hidden, or update those of an earlier measurement."""
-    role = f"objects {name}"
-    features = layer_features(table)
-    shown = layer_of_run(viewer.layers, run.key, role)
-    if shown is not None:
-        shown.data = image
-        shown.features = features
-        return
-    spec = LayerSpec(
+def show_objects(viewer: Any, run: Run, measurements: Any) -> None:
+    """Add the labels of measured objects, hidden, or update those of an earlier measurement.
+
+    Objects that this measurement left out go: they belong to other nuclei.
+    """
+    shown = {
+        str(record_of(layer.metadata)["role"]): layer
+        for layer in layers_of_run(viewer.layers, run.key)
+        if "objects_of" in record_of(layer.metadata)
+    }
+    for name, image in measurements.labels.items():
+        if name == "Nuclei":
+            continue
+        role, features = f"objects {name}", layer_features(measurements.tables[name])
+        layer = shown.pop(role, None)
+        if layer is None:
+            add_layer(viewer, _described(run, name, role, image, features))
+        else:
+            layer.data = image
+            layer.features = features
+    for layer in shown.values():
+        viewer.layers.remove(layer)
+
+
+def _described(run: Run, name: str, role: str, image: Any, features: Any) -> LayerSpec:
+    return LayerSpec(
         "labels",
         image,
         {
@@ -33,4 +48,3 @@ def show_objects(viewer: Any, run: Run, name: str, image: Any, table: Mapping[st
         },
         {"contour": 1},
     )
-    add_layer(viewer, spec)

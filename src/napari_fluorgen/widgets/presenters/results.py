@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity, StainedField
 from napari_fluorgen.widgets.presenters.layers import DERIVED, WIDTH, identity_of, record_of
-from napari_fluorgen.widgets.presenters.review import nuclei_columns, renumber_features
+from napari_fluorgen.widgets.presenters.review import nuclei_columns
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 LABELS = "nuclei labels"
@@ -69,6 +69,11 @@ class Run:
         return record_of(self.layers[LABELS].metadata).get("saved_as")
 
     @property
+    def version(self) -> str | None:
+        """What the files said of the run when they were read, None for a new one."""
+        return record_of(self.layers[LABELS].metadata).get("version")
+
+    @property
     def source_id(self) -> str | None:
         """``unique_id`` of the brightfield layer, None for results read from files."""
         return next((record_of(x.metadata).get("source_id") for x in self.layers.values()), None)
@@ -93,13 +98,34 @@ def find_runs(layers: Iterable[Any]) -> list[Run]:
 def field_of_run(run: Run) -> StainedField:
     """Put the layers of a run together as a `StainedField`.
 
-    Labels that were edited are made sequential again, so that tables and masks agree.
+    Labels that were edited are made sequential again, so that tables and masks agree; the layer
+    keeps its own.
 
     Raises
     ------
     InputError
         A stain's layer was removed from the viewer.
     """
+    return _gather(run)[0]
+
+
+def settled_field(run: Run) -> tuple[StainedField, NDArray[np.int64]]:
+    """Return `field_of_run` for work in the background, and what its answers go back by.
+
+    The field keeps its own copy of the labels, because the user may paint while the work reads
+    them. The second is the label that each nucleus of the field has in the layer, in order: after
+    a nucleus was erased, the first of the field may be the third of the layer.
+
+    Raises
+    ------
+    InputError
+        A stain's layer was removed from the viewer.
+    """
+    field, present = _gather(run)
+    return replace(field, nuclei_labels=field.nuclei_labels.copy()), present
+
+
+def _gather(run: Run) -> tuple[StainedField, NDArray[np.int64]]:
     missing = [stain for stain in STAINS if stain not in run.layers]
     if missing:
         raise InputError(
@@ -111,7 +137,7 @@ def field_of_run(run: Run) -> StainedField:
     labels = np.asarray(labels_layer.data)
     in_order, present = sequential(labels)
     probability = run.layers.get("nuclei probability")
-    return StainedField(
+    field = StainedField(
         identity=identity_of(record, run.title),
         pixel_size_um=record.get("pixel_size_um"),
         images={stain: np.asarray(run.layers[stain].data) for stain in STAINS},
@@ -136,25 +162,7 @@ def field_of_run(run: Run) -> StainedField:
             if role.startswith(WIDTH)
         },
     )
-
-
-def settled_field(run: Run) -> StainedField:
-    """Return `field_of_run` for work in the background, whose answers go by number of nucleus.
-
-    Edited nuclei get the numbers of the field in their layer too. The field keeps its own copy of
-    the labels, because the user may paint while the work reads them.
-
-    Raises
-    ------
-    InputError
-        A stain's layer was removed from the viewer.
-    """
-    field = field_of_run(run)
-    layer, labels = run.layers[LABELS], field.nuclei_labels
-    if layer.data is not labels and not np.array_equal(layer.data, labels):
-        renumber_features(layer, sequential(np.asarray(layer.data))[1])
-        layer.data = labels
-    return replace(field, nuclei_labels=labels.copy())
+    return field, present
 
 
 def _nuclei_table(layer: Any, present: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -239,13 +247,18 @@ def stack_of_layer(layer: Any) -> BrightfieldStack:
     Raises
     ------
     InputError
-        The layer has more axes than z, y and x.
+        The layer has more axes than z, y and x, or time in place of z.
     """
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     if data.ndim != 3:
         raise InputError(
             f"Layer '{layer.name}' has {data.ndim} axes but a stack has three (z, y, x): "
             "split the other axes first (right click on the layer, Split Stack)."
+        )
+    if _is_time(layer):
+        raise InputError(
+            f"Layer '{layer.name}' has {data.shape[0]} time points where focus planes are "
+            "expected: stain a z-stack, or open a time series with Load stacks."
         )
     record = record_of(layer.metadata)
     spatial = Spatial.of_layer(layer)
@@ -258,6 +271,13 @@ def stack_of_layer(layer: Any) -> BrightfieldStack:
         source=str(record.get("source") or getattr(layer.source, "path", None) or layer.name),
         channel_files=dict(record.get("channel_files") or {}),
     )
+
+
+def _is_time(layer: Any) -> bool:
+    """Whether the axis of planes is called time, or counted in seconds."""
+    name = str(layer.axis_labels[-3]).lower() if len(layer.axis_labels) > 2 else ""
+    unit = str(layer.units[-3]).lower() if len(layer.units) > 2 else ""
+    return name in ("t", "time") or unit in ("second", "millisecond", "minute", "hour")
 
 
 def corrections(layer: Any) -> dict[str, Any]:

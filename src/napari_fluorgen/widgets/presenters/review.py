@@ -249,31 +249,6 @@ def saved_text(count: int, new: int, folder: str) -> str:
     return f"{noun} written to {folder}.{left}"
 
 
-def renumber_features(layer: Any, labels: NDArray[np.int64]) -> None:
-    """Number the features of nuclei 1, 2, 3 ... as their labels will be.
-
-    Parameters
-    ----------
-    layer : Labels
-        Before its labels are numbered anew.
-    labels : ndarray of int64, shape (n,)
-        Labels that are in it, ascending.
-    """
-    features = layer.features
-    if "index" in features:
-        features = features[~features["index"].duplicated()].set_index("index").reindex(labels)
-        features = features.reset_index()
-        features["index"] = np.arange(1, labels.size + 1)
-        if "reviewed" in features:
-            features["reviewed"] = features["reviewed"].fillna("")
-        layer.features = features
-    record = record_of(layer.metadata)
-    kept = record.get("reviewed") or {}
-    record["reviewed"] = {
-        number: kept[int(label)] for number, label in enumerate(labels, 1) if int(label) in kept
-    }
-
-
 def neighbour(judged: Judged, current: int | None, step: int) -> int | None:
     """Label of the next nucleus to look at, or of the one before.
 

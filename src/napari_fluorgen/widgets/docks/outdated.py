@@ -1,0 +1,74 @@
+"""The line that says that nuclei were edited after they were measured."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_fluorgen.widgets.docks import common
+from napari_fluorgen.widgets.presenters.layers import record_of
+from napari_fluorgen.widgets.presenters.results import LABELS, Run
+
+_OUTDATED = (
+    "The outlines were changed after they were measured: tables and measured objects are of the "
+    "older outlines. Measure again."
+)
+_MEASURED = "measured"  # in the record of the labels, so that a dock opened later knows it too
+_SETTLE_MS = 300
+
+
+class Outdated(QWidget):
+    """Follows the outlines of a result and speaks up when its measurements are of others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = common.amber()
+        body = QVBoxLayout(self)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.line)
+        self._layer: Any = None
+        self._ears = common.Ears()
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE_MS)
+        self._settle.timeout.connect(self._look)
+
+    def show_run(self, run: Run | None) -> None:
+        """Follow the outlines of another result, or of none."""
+        layer = None if run is None else run.layers[LABELS]
+        if layer is not self._layer:
+            self._ears.forget()
+            self._layer = layer
+            if layer is not None:
+                for event in (layer.events.data, layer.events.paint, layer.events.set_data):
+                    self._ears.hear(event, self._edited)
+        self._look()
+
+    def _edited(self) -> None:
+        self._settle.start()
+
+    def _look(self) -> None:
+        known = {} if self._layer is None else record_of(self._layer.metadata).get(_MEASURED, {})
+        outdated = bool(known) and known["state"] != state_of(self._layer)
+        common.say(self.line, _OUTDATED if outdated else "")
+        self.setVisible(outdated)
+
+    @staticmethod
+    def remember(layer: Any, columns: tuple[str, ...], state: int) -> None:
+        """Note which columns of a labels layer were measured, and from which outlines."""
+        record_of(layer.metadata)[_MEASURED] = {"columns": columns, "state": state}
+
+    @staticmethod
+    def without_earlier(layer: Any) -> Any:
+        """Features of a labels layer without the columns of an earlier measurement."""
+        known = record_of(layer.metadata).get(_MEASURED, {})
+        return layer.features.drop(columns=list(known.get("columns", ())), errors="ignore")
+
+
+def state_of(layer: Any) -> int:
+    """Checksum of the labels: painting and undoing it again is no change."""
+    return zlib.crc32(np.ascontiguousarray(layer.data).data)
