@@ -217,6 +217,45 @@ def test_of_many_results_one_is_shown_at_a_time(viewer, qtbot, result, tmp_path)
     assert first.visible
 
 
+def test_results_that_were_written_anew_are_read_anew(viewer, qtbot, result, tmp_path):
+    from dataclasses import replace
+
+    from napari_fluorgen.io.results import write_field
+
+    def lipids():
+        return [int(run.layers["lipids"].data.max()) for run in find_runs(viewer.layers)]
+
+    write_field(result, tmp_path)
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(tmp_path)
+    before = int(result.images["lipids"].max())
+    qtbot.waitUntil(lambda: lipids() == [before], timeout=WAIT)
+    labels = find_runs(viewer.layers)[0].layers["nuclei labels"]
+    labels.data_setitem(np.nonzero(labels.data == 1), 0)
+    dock.open(tmp_path)
+    assert QThreadPool.globalInstance().waitForDone(WAIT)
+    QApplication.processEvents()
+    kept = find_runs(viewer.layers)[0].layers["nuclei labels"].data
+    assert 1 not in kept, "the files are the same: edits stay"
+    images = {**result.images, "lipids": result.images["lipids"] + 1000}
+    anew = replace(result, images=images, provenance={**result.provenance, "started": "later"})
+    write_field(anew, tmp_path, overwrite=True)
+    dock.open(tmp_path)
+    qtbot.waitUntil(lambda: lipids() == [before + 1000], timeout=WAIT)
+
+
+def test_a_folder_that_is_dropped_twice_is_two_results(viewer, result, tmp_path):
+    from napari_fluorgen.io.results import write_field
+
+    write_field(result, tmp_path)
+    for _ in range(2):
+        viewer.open(tmp_path, plugin="napari-fluorgen")
+    newest, older = find_runs(viewer.layers)
+    assert newest.layers["nuclei labels"].name.endswith("[1]")
+    assert not older.layers["nuclei labels"].name.endswith("[1]")
+
+
 def test_dropped_files_are_opened(viewer, qtbot, tmp_path):
     from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
     from qtpy.QtGui import QDropEvent

@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from napari.layers import Labels
 
+from napari_fluorgen.io.results import read_field
 from napari_fluorgen.widgets.presenters.layers import record_of, result_layers, stack_layers
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.reader import get_reader
 from napari_fluorgen.widgets.writer import write_results
+
+from .conftest import layer_of
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +120,18 @@ def test_written_results_are_read_again(result, stack, tmp_path):
     np.testing.assert_allclose(roles["p-value nucleus"], result.p_values["nucleus"])
 
 
-def test_layers_without_a_result_are_not_written(stack, tmp_path):
-    from napari_fluorgen.errors import InputError
-
-    data = [spec.as_tuple() for spec in stack_layers(stack)]
-    with pytest.raises(InputError, match="None of these layers"):
-        write_results(str(tmp_path / "out"), data)
+def test_other_layers_are_written_as_napari_does(result, stack, tmp_path):
+    spatial = Spatial.of_stack(stack).plane()
+    specs = [*stack_layers(stack), *result_layers(result, spatial, run="r")]
+    layers = [layer_of(spec).as_layer_data_tuple() for spec in specs]
+    written = {Path(file).name for file in write_results(str(tmp_path / "all"), layers)}
+    assert {"B03 s1 brightfield.tif", "B03 s1 true lipids.tif", "P_B03_F001_lipids.tif"} <= written
+    assert read_field(tmp_path / "all", "P_B03_F001").nuclei_labels.max() == 3
+    foreign = Labels(np.eye(9, dtype=int)).as_layer_data_tuple()
+    alone = write_results(str(tmp_path / "one"), [foreign])
+    np.testing.assert_array_equal(tifffile.imread(alone), np.eye(9))
+    part = [layer for layer in layers if "outlines" in layer[1]["name"]]
+    assert len(write_results(str(tmp_path / "part"), part)) == 1
 
 
 @pytest.mark.parametrize("key", ["adipocytes-1", "adipocytes-2"])

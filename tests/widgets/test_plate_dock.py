@@ -181,11 +181,13 @@ def test_resume_leaves_what_is_finished(qtbot, dock, plate_folder, tmp_path):
 def test_replace_stains_all_again_and_shows_the_new_result(
     viewer, qtbot, dock, plate_folder, tmp_path
 ):
+    def tiles():
+        return [run.provenance["request"]["tile_px"] for run in find_runs(viewer.layers)]
+
     out = tmp_path / "out"
     stain(qtbot, dock, out)
     dock.table.cellActivated.emit(0, 0)
-    qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
-    assert find_runs(viewer.layers)[0].provenance["request"]["tile_px"] is None
+    qtbot.waitUntil(lambda: tiles() == [None], timeout=WAIT)
     dock.show_settings(StainRequest.build(model=MODEL, device="cpu", tile_px=64))
     dock.output.button.click()
     qtbot.waitUntil(lambda: dock.output.answers.isVisibleTo(dock), timeout=WAIT)
@@ -193,8 +195,7 @@ def test_replace_stains_all_again_and_shows_the_new_result(
     finish(qtbot, dock)
     assert states(dock) == [State.DONE] * 3
     dock.table.cellActivated.emit(0, 0)
-    qtbot.waitUntil(lambda: len(find_runs(viewer.layers)) == 1, timeout=WAIT)
-    assert find_runs(viewer.layers)[0].provenance["request"]["tile_px"] == 64
+    qtbot.waitUntil(lambda: tiles() == [64], timeout=WAIT)
 
 
 def test_cancel_keeps_finished_fields(qtbot, dock, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,13 +134,13 @@ def resident(stack: BrightfieldStack) -> BrightfieldStack:
     return replace(stack, data=data, truth=truth)
 
 
-def result_key(folder: Path, name: str) -> str:
-    """Name of the run under which a result from a folder is found among the layers."""
-    return f"{folder.resolve()}:{name}"
+def place_of(folder: Path, name: str) -> tuple[str, str]:
+    """Where a result lies, as ``Run.saved_as`` has it."""
+    return str(folder.resolve()), name
 
 
 def read_result(folder: Path, name: str) -> list[LayerSpec]:
-    """Describe the layers of a result in a folder.
+    """Describe the layers of a result in a folder, a run of their own each time it is read.
 
     Raises
     ------
@@ -149,7 +151,9 @@ def read_result(folder: Path, name: str) -> list[LayerSpec]:
 
     result = read_field(folder, name)
     spatial = Spatial.of_pixels(result.pixel_size_um)
-    specs = result_layers(result, spatial, run=result_key(folder, name))
+    specs = result_layers(result, spatial, run=uuid.uuid4().hex)
+    # By its record one knows later whether the files are still those that were read.
+    version = json.dumps(result.provenance, sort_keys=True, default=str)
     for spec in specs:
-        spec.kwargs["metadata"][KEY]["saved_as"] = (str(folder.resolve()), name)
+        spec.kwargs["metadata"][KEY] |= {"saved_as": place_of(folder, name), "version": version}
     return specs

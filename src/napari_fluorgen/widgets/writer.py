@@ -5,12 +5,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from napari_fluorgen.errors import InputError
+from napari_fluorgen.stack import STAINS
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
 
+LayerData = tuple[Any, dict[str, Any], str]
 
-def write_results(path: str, layer_data: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
-    """Write every complete result among the layers into a folder.
+
+def write_results(path: str, layer_data: list[LayerData]) -> list[str]:
+    """Write every complete result among the layers into a folder, and other layers beside it.
+
+    napari gives whatever is saved without an extension to the first plugin that takes folders: the
+    other layers are written as napari itself does.
 
     Parameters
     ----------
@@ -26,8 +31,6 @@ def write_results(path: str, layer_data: list[tuple[Any, dict[str, Any], str]]) 
 
     Raises
     ------
-    InputError
-        None of the layers is a result.
     OutputError
         Files exist already or the folder is not writable.
     """
@@ -42,13 +45,18 @@ def write_results(path: str, layer_data: list[tuple[Any, dict[str, Any], str]]) 
         )
         for data, meta, _kind in layer_data
     ]
-    runs = find_runs(layers)
-    if not runs:
-        raise InputError(
-            "None of these layers is a result of virtual staining: select the stains and the "
-            "nuclei outlines of one run."
-        )
+    complete = [run for run in find_runs(layers) if set(STAINS) <= set(run.layers)]
     written: list[str] = []
-    for run in runs:
+    for run in complete:
         written += [str(file) for file in write_field(field_of_run(run), path)]
-    return written
+    ours = {id(layer) for run in complete for layer in run.layers.values()}
+    others = [one for one, layer in zip(layer_data, layers, strict=True) if id(layer) not in ours]
+    return written + (_write_as_napari(path, others) if others else [])
+
+
+def _write_as_napari(path: str, layer_data: list[LayerData]) -> list[str]:
+    """Write layers into a folder by napari's own writer."""
+    from npe2 import PluginManager
+
+    commands = PluginManager.instance().commands
+    return list(commands.execute("napari.write_directory", (path, layer_data)))

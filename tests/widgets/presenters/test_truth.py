@@ -23,6 +23,19 @@ def test_foreign_stains_are_suggested_by_name_and_size(foreign):
     assert suggested([foreign["planes"], smaller], foreign["planes"]) == {}
 
 
+def test_stains_of_several_fields_go_to_the_one_that_their_name_begins_like():
+    def field(name):
+        return Image(np.zeros((3, 48, 64)), name=f"{name} brightfield")
+
+    one, other = field("A"), field("B")
+    stains = [Image(np.ones((48, 64)), name=f"{name} DAPI") for name in "AB"]
+    assert suggested([one, other, *stains], one) == {"nuclei": stains[0]}
+    assert suggested([one, other, *stains], other) == {"nuclei": stains[1]}
+    assert suggested([one, other, stains[0]], other) == {}
+    unnamed = Image(np.ones((48, 64)), name="DAPI")
+    assert suggested([one, other, unnamed], one) == {}, "nothing tells whose it is"
+
+
 def test_predictions_are_no_truth_but_corrected_outlines_may_be(stack, result, loaded):
     predicted = [
         layer_of(spec) for spec in result_layers(result, Spatial.of_stack(stack).plane(), run="r")

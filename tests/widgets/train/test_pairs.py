@@ -57,6 +57,13 @@ def test_a_layer_is_chosen_once(loaded):
         stack_of_pair(LayerPair(loaded[0], {"nuclei": loaded[1], "lipids": loaded[1]}))
 
 
+def test_a_stain_belongs_to_one_field(foreign):
+    other = Image(foreign["planes"].data, name="other")
+    pairs = [LayerPair(field, {"nuclei": foreign["stain"]}) for field in (foreign["planes"], other)]
+    with pytest.raises(InputError, match=r"chosen for 'mine' and for 'other'"):
+        stacks_of_pairs(pairs)
+
+
 def test_fields_of_one_name_are_numbered(foreign):
     pair = LayerPair(foreign["planes"], {"nuclei": foreign["stain"]})
     names = [stack.identity.name for stack in stacks_of_pairs([pair, pair, pair])]

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_fluorgen.widgets.docks.job import Reader
 from napari_fluorgen.widgets.docks.result_list import ResultList
-from napari_fluorgen.widgets.opening import result_key
+from napari_fluorgen.widgets.opening import place_of
 from napari_fluorgen.widgets.presenters.layers import record_of
 from napari_fluorgen.widgets.presenters.results import layers_of_run
 
@@ -18,21 +18,16 @@ class FieldResults:
     def __init__(self, viewer: Any, read: Reader) -> None:
         self._viewer = viewer
         self._list = ResultList(viewer, read)  # only its layers are seen
-        self._current: set[str] = set()
 
     def expect_new(self) -> None:
         """A run begins: layers that were read before may be older than its files."""
-        self._current.clear()
+        self._list.forget_files()
 
-    def show(self, folder: Path, name: str, *, rewritten: bool) -> None:
-        """Show a result; layers of an earlier one of a field that was `rewritten` go."""
-        layers, key = self._viewer.layers, result_key(folder, name)
-        if rewritten and key not in self._current:
-            for layer in layers_of_run(layers, key):
-                layers.remove(layer)
-        self._current.add(key)
-        mine = layers_of_run(layers, key)
-        for layer in layers:
+    def show(self, folder: Path, name: str) -> None:
+        """Show a result, from its files where these were written since they were read."""
+        run = self._list.run_at(place_of(folder, name))
+        mine = [] if run is None else layers_of_run(self._viewer.layers, run.key)
+        for layer in self._viewer.layers:
             if record_of(layer.metadata) and layer not in mine:
                 layer.visible = False
         self._list.open_result(folder, name)

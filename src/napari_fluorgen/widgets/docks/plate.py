@@ -210,5 +210,4 @@ class PlateDock(common.Dock):
         """Show the result of a field that is finished."""
         row = self.plate.rows[index]
         if row.has_result:
-            rewritten = row.state is words.State.DONE
-            self.results.show(self._target, row.identity.name, rewritten=rewritten)
+            self.results.show(self._target, row.identity.name)

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem
 from napari_fluorgen.widgets.docks.common import add_layer
 from napari_fluorgen.widgets.docks.job import Reader
 from napari_fluorgen.widgets.docks.run_layers import hide_run, reveal_run
-from napari_fluorgen.widgets.opening import Opened, read_result, result_key
+from napari_fluorgen.widgets.opening import Opened, place_of, read_result
 from napari_fluorgen.widgets.presenters.layers import LayerSpec, record_of
-from napari_fluorgen.widgets.presenters.results import find_runs, layers_of_run
+from napari_fluorgen.widgets.presenters.results import Run, find_runs, layers_of_run
 
 
 class ResultList(QListWidget):
@@ -33,6 +33,7 @@ class ResultList(QListWidget):
         self._viewer = viewer
         self._read = read
         self._shown = ""  # key of the result that was shown last
+        self._known: set[tuple[str, str]] = set()  # places whose layers are those of the files
         self.setFixedHeight(128)
         self.setToolTip("Stained fields in this folder; click to load one")
         self.setAccessibleName("Stained fields")
@@ -45,9 +46,14 @@ class ResultList(QListWidget):
         self.clear()
         self.hide()
 
+    def forget_files(self) -> None:
+        """Files may be others than those that were read: look when they are shown again."""
+        self._known.clear()
+
     def show_folder(self, opened: Opened) -> None:
         """List the results of a folder and show the one that was read with it."""
         self.close_folder()
+        self.forget_files()
         for name in opened.results:
             item = QListWidgetItem(name)
             item.setData(Qt.ItemDataRole.UserRole, (opened.path, name))
@@ -56,35 +62,48 @@ class ResultList(QListWidget):
         if opened.layers:
             name = record_of(opened.layers[0].kwargs["metadata"])["identity"].name
             self.setCurrentRow(opened.results.index(name))
-            self._show(result_key(opened.path, name), opened.layers)
+            self._show(place_of(opened.path, name), opened.layers)
 
     def _pick(self, item: QListWidgetItem) -> None:
         self.open_result(*item.data(Qt.ItemDataRole.UserRole))
 
     def open_result(self, folder: Path, name: str) -> None:
         """Show a result of a folder, also of one that is not listed."""
-        key = result_key(folder, name)
-        if self._is_open(key):
+        place = place_of(folder, name)
+        if place in self._known and self.run_at(place) is not None:
             self._read.forget()  # a result that is still being read must not take its place
-            self._show(key, ())
+            self._show(place, ())
         else:
             self._read(
                 lambda: read_result(folder, name),
-                lambda specs: self._show(key, specs),
+                lambda specs: self._show(place, specs),
                 f"Reading {name} …",
             )
 
-    def _is_open(self, key: str) -> bool:
-        return any(run.key == key for run in find_runs(self._viewer.layers))
+    def run_at(self, place: tuple[str, str]) -> Run | None:
+        """Return the layers that were read last from a place, None where none are left."""
+        return next((x for x in find_runs(self._viewer.layers) if x.saved_as == place), None)
 
-    def _show(self, key: str, specs: Sequence[LayerSpec]) -> None:
+    def _show(self, place: tuple[str, str], specs: Sequence[LayerSpec]) -> None:
+        """Show the layers of a place as the user left them, or new ones where the files changed."""
+        self._known.add(place)
+        run = self.run_at(place)
+        new = record_of(specs[0].kwargs["metadata"]) if specs else {}
+        if new and (run is None or run.version != new["version"]):
+            self._clear(place)
+            key = new["run"]
+        else:
+            key, specs = run.key if run else "", ()
         if self._shown != key:
             hide_run(self._viewer, self._shown)
         self._shown = key
-        if self._is_open(key):
-            reveal_run(self._viewer, key)
-            return
-        for layer in layers_of_run(self._viewer.layers, key):
-            self._viewer.layers.remove(layer)
+        reveal_run(self._viewer, key)
         for spec in specs:
             add_layer(self._viewer, spec)
+
+    def _clear(self, place: tuple[str, str]) -> None:
+        """Remove what is left of an earlier reading, and what was made of it."""
+        records = [record_of(layer.metadata) for layer in self._viewer.layers]
+        for key in {one["run"] for one in records if one.get("saved_as") == place}:
+            for layer in layers_of_run(self._viewer.layers, key):
+                self._viewer.layers.remove(layer)

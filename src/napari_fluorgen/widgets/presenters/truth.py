@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from napari_fluorgen.stack import STAINS
-from napari_fluorgen.widgets.presenters.layers import DERIVED, record_of
+from napari_fluorgen.widgets.presenters.layers import DERIVED, key_of, record_of
 from napari_fluorgen.widgets.presenters.results import is_stack_layer
 
 TRUE_LABELS = "labels"
@@ -52,12 +53,16 @@ def suggested(layers: Iterable[Any], brightfield: Any) -> dict[str, Any]:
     """Guess the true stains of a brightfield layer.
 
     Layers that the same file was read into come first, then those of the same rows and columns
-    whose name says what they are. Nuclei labels are suggested by name only: outlines of a result
-    are no truth until somebody has corrected them.
+    whose name says what they are; of several loaded fields, those whose name begins most like that
+    of this one, or none where the names do not tell. Nuclei labels are suggested by name only:
+    outlines of a result are no truth until somebody has corrected them.
     """
     layers = list(layers)
     identity = record_of(brightfield.metadata).get("identity")
     grid = grid_of(brightfield)
+    fields = [x for x in candidates(layers, "brightfield") if grid_of(x) == grid]
+    own = record_of(brightfield.metadata).get("source_id") or key_of(brightfield)
+    names = {key_of(x): x.name for x in fields} | {own: brightfield.name}
     found: dict[str, Any] = {}
     for role in ROLES:
         fitting = [x for x in candidates(layers, role) if grid_of(x) == grid]
@@ -70,9 +75,25 @@ def suggested(layers: Iterable[Any], brightfield: Any) -> dict[str, Any]:
         ]
         foreign = [x for x in fitting if not record_of(x.metadata)]
         named = [x for x in foreign if any(hint in x.name.lower() for hint in _HINTS[role])]
+        if len(names) > 1:
+            named = [x for x in named if _most_like(x.name, names) == own]
         if ours or named:
             found[role] = (ours or named)[0]
     return found
+
+
+def _most_like(name: str, fields: Mapping[str, str]) -> str | None:
+    """Key of the one field whose name begins most like `name`, None where that does not tell."""
+    shared = {key: _common(name.lower(), field.lower()) for key, field in fields.items()}
+    best = max(shared.values())
+    keys = [key for key, length in shared.items() if length == best]
+    return keys[0] if best and len(keys) == 1 else None
+
+
+def _common(one: str, other: str) -> int:
+    """Number of characters with which both begin."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def plane_of(layer: Any, copy: bool = True) -> Any:

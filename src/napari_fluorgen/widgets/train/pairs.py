@@ -101,12 +101,20 @@ def stacks_of_pairs(
     Raises
     ------
     InputError
-        A pair cannot be used.
+        A pair cannot be used, or two share a true layer.
     """
     taken: set[str] = set()
+    fields: dict[str, Any] = {}  # brightfield by key of its true layers
     stacks = []
     for pair in pairs:
         stack = stack_of_pair(pair, copy=copy)
+        for layer in pair.truth.values():
+            other = fields.setdefault(key_of(layer), pair.brightfield)
+            if key_of(other) != key_of(pair.brightfield):
+                raise InputError(
+                    f"Layer '{layer.name}' is chosen for '{other.name}' and for "
+                    f"'{pair.brightfield.name}': a true stain belongs to one field."
+                )
         name, number = stack.identity.name, 2
         while name in taken:
             name, number = f"{stack.identity.name}-{number}", number + 1
