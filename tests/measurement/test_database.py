@@ -57,6 +57,22 @@ def test_the_database_holds_the_tables(written):
         assert max(map(len, columns(written, f"Per_{name}"))) <= 64
 
 
+def test_infinite_features_are_null_and_nan(fields, tmp_path):
+    measured = measure_field(fields[0])
+    for table in ("Nuclei", "Cytoplasm"):
+        measured.tables[table]["AreaShape_FormFactor"][1] = np.inf
+    write_tables(measured, tmp_path, database=True)
+    with sqlite3.connect(tmp_path / "fluorgen.db") as database:
+        query = "SELECT Nuclei_AreaShape_FormFactor FROM Per_Nuclei"
+        found = [row[0] for row in database.execute(query)]
+    assert found[1] is None
+    assert None not in [found[0], *found[2:]]
+    with (tmp_path / "SingleCells.csv").open() as stream:
+        cells = [row["Nuclei_AreaShape_FormFactor"] for row in csv.DictReader(stream)]
+    assert cells[1] == "nan"
+    assert np.isfinite([float(cells[0]), *map(float, cells[2:])]).all()
+
+
 def test_nothing_is_left_of_a_database_that_is_in_the_way(fields, tmp_path):
     (tmp_path / "fluorgen.db").write_text("mine")
     with pytest.raises(OutputError, match="exists"):

@@ -13,6 +13,7 @@ import tifffile
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.measurement import extra, measure_field
 from napari_fluorgen.measurement.extra import FAMILIES, measure_extra, parse_features
+from napari_fluorgen.measurement.granularity import measure_granularity
 from napari_fluorgen.measurement.intensity import scale_counts
 
 STEM = "Plate1_B02_s1"
@@ -116,3 +117,11 @@ def test_an_empty_field_has_the_same_columns(drawn_field):
         assert {len(values) for values in none.tables[name].values()} == {
             1 if name == "Image" else 0
         }
+
+
+def test_an_image_with_nan_has_no_granularity():
+    image = np.random.default_rng(0).random((60, 70), np.float32)
+    image[0, 0] = np.nan
+    labels = {"Nuclei": np.ones(image.shape, int)}
+    row, tables = measure_granularity(image, "Hoechst", labels)
+    assert np.isnan([*row.values(), *np.ravel([*tables["Nuclei"].values()])]).all()

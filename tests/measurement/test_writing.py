@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from napari_fluorgen.errors import OutputError
+from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io.own_files import list_files
-from napari_fluorgen.measurement import measure_field, write_tables
+from napari_fluorgen.measurement import export_cellprofiler, measure_field, write_tables
 from napari_fluorgen.measurement.writing import CsvTable
 
 
@@ -41,6 +41,15 @@ def test_fields_with_and_without_confidence_share_a_table(drawn_field, tmp_path)
     paths = write_tables([measure_field(field, objects=("nuclei",)) for field in fields], tmp_path)
     rows = _rows(paths[1])
     assert [row["Confidence_Decision"] for row in rows] == [""] * 5 + ["accept"] * 5
+
+
+def test_two_fields_have_two_names(drawn_field, tmp_path):
+    fields = [drawn_field("1"), drawn_field("field_1", seed=1)]
+    with pytest.raises(InputError, match=r"'1' and 'field_1' would both be called 'field_1'"):
+        write_tables(map(measure_field, fields), tmp_path / "tables")
+    with pytest.raises(InputError, match="would both be called"):
+        export_cellprofiler(fields, tmp_path / "project")
+    assert not list(tmp_path.glob("*/*"))
 
 
 def test_nothing_is_overwritten_unless_asked(drawn_field, tmp_path):

@@ -76,3 +76,13 @@ def test_features_and_a_database_may_be_asked_for(stained, tmp_path) -> None:
     assert (Path(image["PathName_Hoechst"]) / image["FileName_Hoechst"]).is_file()
     text = (tmp_path / "tables" / "fluorgen_Nuclei.properties").read_text()
     assert "image_names = Hoechst,Bodipy,CellTrackerRed\n" in text
+    assert not summary.notes
+
+
+def test_analyst_is_told_to_show_no_ome_zarr(stack_file, model, tmp_path) -> None:
+    request = StainRequest.build(model="tiny", device="cpu", precision="float32")
+    out = tmp_path / "out"
+    drain(stain_batch(find_fields(stack_file), request, out, model=model, format="ome-zarr"))
+    (note,) = measure_folder(out, tmp_path / "tables", database=True).notes
+    assert "1 of 1 fields are OME-Zarr" in note
+    assert not measure_folder(out, tmp_path / "more").notes

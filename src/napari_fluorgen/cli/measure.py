@@ -120,6 +120,8 @@ def measure(
                 progress=progress,
                 should_stop=should_stop,
             )
+            for note in summary.notes:
+                output.warn(note)
             fields, objects, files = summary.fields, summary.objects, summary.files
     left_out = output.left_out(failed, len(fields))
     if json:

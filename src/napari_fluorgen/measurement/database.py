@@ -159,9 +159,9 @@ def _is_text(key: str) -> bool:
 def _value(key: str, text: str) -> object:
     if _is_text(key):
         return text
-    if text in ("", "nan"):
+    number = float(text or "nan")
+    if not math.isfinite(number):  # an infinite form factor would spoil every mean
         return None
-    number = float(text)
     return int(number) if _WHOLE.match(key) else number
 
 

@@ -17,7 +17,13 @@ from napari_fluorgen.io.own_files import list_files, listed_files
 from napari_fluorgen.io.results import file_stem, smallest_labels
 from napari_fluorgen.measurement.field import confidence_columns, field_images, find_objects
 from napari_fluorgen.measurement.input_modules import METADATA_TABLE, input_modules, window_rules
-from napari_fluorgen.measurement.names import CONFIDENCE_IMAGE, IMAGE_NAMES, metadata, sequential
+from napari_fluorgen.measurement.names import (
+    CONFIDENCE_IMAGE,
+    IMAGE_NAMES,
+    check_titles,
+    metadata,
+    sequential,
+)
 from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM, DropletSettings
 from napari_fluorgen.measurement.pipeline import pipeline_text
 from napari_fluorgen.measurement.writing import CsvTable
@@ -143,12 +149,14 @@ class _Export:
         self.n_nuclei = 0
         self.droplet_pixels = (0, 0)
         self.files: set[str] = set()
+        self.titles: dict[str, str] = {}
         self.objects = CsvTable(folder / OBJECT_TABLE)
         for name in ("images", "masks"):
             (folder / name).mkdir()
 
     def add(self, field: StainedField) -> None:
         """Write the files of one field and its row of the LoadData table."""
+        check_titles(self.titles, field.identity)
         name = file_stem(field.identity)
         images = field_images(field)
         labels = find_objects(field, ("nuclei", "cells", "droplets"), self.settings)

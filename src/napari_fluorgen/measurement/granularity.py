@@ -41,7 +41,7 @@ def measure_granularity(
     Notes
     -----
     CellProfiler's MeasureGranularity: both subsampling factors 0.25, radius 10, range 16. Images
-    that leave less than two pixels after both reductions give NaN.
+    that leave less than two pixels after both reductions, or hold NaN or infinity, give NaN.
 
     References
     ----------
@@ -53,7 +53,8 @@ def measure_granularity(
     counts = {key: int(mask.max(initial=0)) for key, mask in (labels or {}).items()}
     steps = [f"Granularity_{step}_{name}" for step in range(1, SPECTRUM + 1)]
     small = tuple(int(np.ceil(side * _SHRINK)) for side in image.shape)
-    if min(image.shape) * _SHRINK**2 <= 1:
+    # Reconstruction by scikit-image ends the process where a pixel is NaN.
+    if min(image.shape) * _SHRINK**2 <= 1 or not np.isfinite(image).all():
         return dict.fromkeys(steps, np.nan), {
             key: {step: np.full(count, np.nan) for step in steps} for key, count in counts.items()
         }

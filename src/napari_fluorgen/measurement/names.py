@@ -76,6 +76,23 @@ def metadata(identity: FieldIdentity) -> dict[str, str | int]:
     }
 
 
+def check_titles(titles: dict[str, str], identity: FieldIdentity) -> None:
+    """Note what a field is called in the tables, by which rows of several tables are joined.
+
+    Raises
+    ------
+    InputError
+        Another field of `titles` is called so: ``1`` becomes ``field_1``, which another may be.
+    """
+    title = str(metadata(identity)["Metadata_Field"])
+    other = titles.setdefault(title, identity.name)
+    if other != identity.name:
+        raise InputError(
+            f"The fields '{other}' and '{identity.name}' would both be called '{title}' in the "
+            "tables: give one of their stacks another name and stain it again."
+        )
+
+
 def sequential(labels: NDArray) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Renumber labels to 1..N in rising order, as CellProfiler does when it reads a mask.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_fluorgen.measurement.field import FieldMeasurements
 from napari_fluorgen.measurement.names import Columns
@@ -48,5 +51,12 @@ def merge_cells(measured: FieldMeasurements) -> Columns | None:
             # a nucleus that fills its cell leaves no cytoplasm: the last ones may lack a row
             whole = values if len(values) == rows else np.full(rows, np.nan)
             whole[: len(values)] = values
-            merged[f"{name}_{key}"] = whole
+            merged[f"{name}_{key}"] = _finite(whole)
     return merged
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Put NaN for infinity, which pycytominer refuses: one pixel has an infinite form factor."""
+    if values.dtype.kind == "U":  # as CellProfiler wrote them
+        return np.where(np.isin(values, ("inf", "-inf")), "nan", values)
+    return np.where(np.isinf(values), np.nan, values) if values.dtype.kind == "f" else values

@@ -21,7 +21,7 @@ from napari_fluorgen.measurement.database import (
     write_database,
 )
 from napari_fluorgen.measurement.field import FieldMeasurements
-from napari_fluorgen.measurement.names import MASKS, OBJECT_NAMES, Columns
+from napari_fluorgen.measurement.names import MASKS, OBJECT_NAMES, Columns, check_titles
 from napari_fluorgen.measurement.single_cells import TABLE, merge_cells
 
 
@@ -88,7 +88,7 @@ def write_tables(
         of an earlier run then go too.
     database : bool
         Whether to write ``fluorgen.db`` and a ``.properties`` file for each kind of object, for
-        CellProfiler Analyst.
+        CellProfiler Analyst, which opens the latter where the table of images tells their files.
 
     Returns
     -------
@@ -99,6 +99,8 @@ def write_tables(
     ------
     OutputError
         A table exists and `overwrite` is false, or the folder cannot be written.
+    InputError
+        Two fields would have one name in the tables.
     """
     folder = Path(folder)
     if isinstance(measurements, FieldMeasurements):
@@ -106,12 +108,14 @@ def write_tables(
     open_tables: dict[str, CsvTable] = {}
     more: list[Path] = []
     wells: set[str] = set()
+    titles: dict[str, str] = {}
     with ExitStack() as stack:
 
         def place(file: str) -> Path:
             return stack.enter_context(atomic_path(folder / file, overwrite))
 
         for number, measured in enumerate(measurements, 1):
+            check_titles(titles, measured.identity)
             tables = dict(measured.tables)
             wells.update(map(str, tables["Image"].get("Metadata_Well", ())))
             merged = merge_cells(measured)

@@ -33,11 +33,21 @@ class MeasureSummary:
         Names of the fields, in the order of ``ImageNumber``.
     objects : dict of str to int
         Number of objects by table.
+    notes : tuple of str
+        What the user has to be told.
     """
 
     files: tuple[Path, ...]
     fields: tuple[str, ...]
     objects: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+
+_NO_IMAGES = (
+    "CellProfiler Analyst shows images of TIFF files only, and {without} of {fields} fields are "
+    "OME-Zarr: fluorgen.db is whole, but Analyst opens its properties files only where there are "
+    "images; stain as TIFF for it."
+)
 
 
 def stained_fields(
@@ -144,6 +154,7 @@ def measure_folder(
 
     folder = Path(folder)
     names: list[str] = []
+    without: list[str] = []  # images that Analyst shows
     objects: dict[str, int] = {}
 
     def measured() -> Iterator[Any]:
@@ -153,14 +164,18 @@ def measure_folder(
             measurements = measure_field(
                 field, features=features, trusted_only=trusted_only, certain_only=certain_only
             )
-            measurements.tables["Image"].update(_image_files(folder, field.identity.name))
+            images = _image_files(folder, field.identity.name)
+            measurements.tables["Image"].update(images)
+            if not images:
+                without.append(field.identity.name)
             names.append(field.identity.name)
             for name, labels in measurements.labels.items():
                 objects[name] = objects.get(name, 0) + int(labels.max(initial=0))
             yield measurements
 
     files = write_tables(measured(), output, overwrite=overwrite, database=database)
-    return MeasureSummary(tuple(files), tuple(names), objects)
+    notes = [_NO_IMAGES.format(without=len(without), fields=len(names))] if without else []
+    return MeasureSummary(tuple(files), tuple(names), objects, tuple(notes if database else ()))
 
 
 def _image_files(folder: Path, name: str) -> dict[str, NDArray[np.str_]]:
