@@ -300,6 +300,11 @@ def test_truth_of_the_field_is_plotted(viewer, qtbot, dock, stack, judged):
     assert curves.lines["background"][-1] == 0
     dock.map.slider.setValue(9)
     assert view.numbers.text().startswith("At 0.10, 0.0 % of the nucleus and")
+    truth = viewer.layers["by hand"]
+    truth.data_setitem(np.nonzero(judged.nuclei_labels == 1), 0)
+    qtbot.waitUntil(lambda: view.plot.curves is not curves, timeout=WAIT)
+    qtbot.waitUntil(lambda: "by hand" in view.caption.text(), timeout=WAIT)
+    assert view.plot.curves.lines["background"][-1] > 0, "what was painted counts"
     view.plot.resize(300, 220)
     assert not view.plot.grab().isNull()
 

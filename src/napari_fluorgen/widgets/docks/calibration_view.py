@@ -10,6 +10,7 @@ from napari_fluorgen.errors import FluorgenError
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.error_plot import ErrorPlot
 from napari_fluorgen.widgets.docks.job import Job, report
+from napari_fluorgen.widgets.docks.outdated import state_of
 from napari_fluorgen.widgets.docks.region_map import p_values_of
 from napari_fluorgen.widgets.presenters import error_curves as words
 from napari_fluorgen.widgets.presenters.layers import record_of
@@ -49,6 +50,7 @@ class CalibrationView(QWidget):
         body = QVBoxLayout(self)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.advanced)
+        self._edits = common.Edits(self, self._ask)
         self.advanced.toggle.toggled.connect(lambda _opened: self._ask())
         self.against.currentIndexChanged.connect(lambda _index: self._ask())
 
@@ -79,7 +81,8 @@ class CalibrationView(QWidget):
         chosen = self.against.currentData()
         layer = next((x for x in self._viewer.layers if str(x.unique_id) == chosen), None)
         name = calibration_name(run)
-        asked = (run.key, chosen, name)
+        self._edits.follow(layer)
+        asked = (run.key, chosen, name, None if layer is None else state_of(layer))
         if asked == self._shown:
             return
         self._shown = asked

@@ -10,7 +10,7 @@ from types import MethodType
 from typing import Any, cast
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 
 from napari_fluorgen.widgets.presenters.layers import LayerSpec
 
+_SETTLE_MS = 300
 WIDTH = 320
 """Width in pixels that every dock fits."""
 
@@ -278,3 +279,32 @@ class Ears:
         while self._heard:
             emitter, callback = self._heard.pop()
             emitter.disconnect(callback)
+
+
+class Edits(QObject):
+    """Calls a method of a widget once painting in the layer that it follows has come to rest.
+
+    napari tells of undoing as it does of any drawing, so that nothing may have changed.
+    """
+
+    def __init__(self, widget: QWidget, method: Callable[[], Any]) -> None:
+        super().__init__(widget)
+        self._layer: Any = None
+        self._ears = Ears()
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE_MS)
+        self._settle.timeout.connect(method)
+
+    def follow(self, layer: Any | None) -> None:
+        """Follow another layer, or none."""
+        if layer is self._layer:
+            return
+        self._ears.forget()
+        self._layer = layer
+        for name in ("data", "paint", "set_data"):
+            if layer is not None and name in layer.events.emitters:
+                self._ears.hear(layer.events.emitters[name], self._begin)
+
+    def _begin(self) -> None:
+        self._settle.start()

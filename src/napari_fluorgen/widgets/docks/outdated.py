@@ -6,7 +6,6 @@ import zlib
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_fluorgen.widgets.docks import common
@@ -18,7 +17,6 @@ _OUTDATED = (
     "older outlines. Measure again."
 )
 _MEASURED = "measured"  # in the record of the labels, so that a dock opened later knows it too
-_SETTLE_MS = 300
 
 
 class Outdated(QWidget):
@@ -31,25 +29,13 @@ class Outdated(QWidget):
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.line)
         self._layer: Any = None
-        self._ears = common.Ears()
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(_SETTLE_MS)
-        self._settle.timeout.connect(self._look)
+        self._edits = common.Edits(self, self._look)
 
     def show_run(self, run: Run | None) -> None:
         """Follow the outlines of another result, or of none."""
-        layer = None if run is None else run.layers[LABELS]
-        if layer is not self._layer:
-            self._ears.forget()
-            self._layer = layer
-            if layer is not None:
-                for event in (layer.events.data, layer.events.paint, layer.events.set_data):
-                    self._ears.hear(event, self._edited)
+        self._layer = None if run is None else run.layers[LABELS]
+        self._edits.follow(self._layer)
         self._look()
-
-    def _edited(self) -> None:
-        self._settle.start()
 
     def _look(self) -> None:
         known = {} if self._layer is None else record_of(self._layer.metadata).get(_MEASURED, {})
@@ -70,5 +56,6 @@ class Outdated(QWidget):
 
 
 def state_of(layer: Any) -> int:
-    """Checksum of the labels: painting and undoing it again is no change."""
-    return zlib.crc32(np.ascontiguousarray(layer.data).data)
+    """Checksum of the pixels, by which painting and undoing it is no change; 0 if not in memory."""
+    held = isinstance(layer.data, np.ndarray)
+    return zlib.crc32(np.ascontiguousarray(layer.data).data) if held else 0
