@@ -183,3 +183,73 @@ def test_the_description_may_lie_in_another_file(tmp_path):
     assert stack.pixel_size_um == (1.25, 1.25)
     (tmp_path / names[0]).unlink()
     np.testing.assert_array_equal(np.asarray(read_stack(path).data), STACK + 1)
+
+
+def save_images(path, count=3, planes=4):
+    """Several images in one file, as positions are exported."""
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for number in range(count):
+            size = {"PhysicalSizeX": 0.25 + number, "PhysicalSizeY": 0.25 + number}
+            tif.write(STACK[:planes] + number, metadata={"axes": "ZYX", **size})
+    return path
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.tif"])
+def test_each_image_of_a_file_is_a_field(tmp_path, name, as_folder):
+    path = save_images(tmp_path / name)
+    found = find_fields(tmp_path if as_folder else path)
+    assert [source.identity.name for source in found.fields] == ["a_0", "a_1", "a_2"]
+    assert found.problems == ()
+    for number, source in enumerate(found.fields):
+        stack = source.open()
+        np.testing.assert_array_equal(np.asarray(stack.data), STACK + number)
+        np.testing.assert_array_equal(stack.data[1, 2:5, ::3], STACK[1, 2:5, ::3] + number)
+        assert stack.pixel_size_um == (0.25 + number,) * 2
+        assert stack.identity == source.identity
+        assert stack.notes == ()
+
+
+def test_the_first_image_of_a_file_opens_alone_with_a_note(tmp_path):
+    path = save_images(tmp_path / "a.ome.tif")
+    stack = read_stack(path)
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK)
+    assert stack.identity.name == "a"
+    assert stack.notes == ("a.ome.tif holds 3 images: the first was read.",)
+    with pytest.raises(InputError, match=r"3 fields \(a_0, a_1, a_2\): open all with"):
+        read_stack(tmp_path)
+
+
+def test_images_that_are_given_twice_are_listed_once(tmp_path):
+    path = save_images(tmp_path / "a.ome.tif")
+    assert len(find_fields([path, tmp_path]).fields) == 3
+
+
+def test_images_over_files_of_several_images(tmp_path):
+    """A file that was full ends in the midst of an image, and the next one goes on."""
+    names = ["m_0.ome.tif", "m_1.ome.tif"]
+    places = [[(0, 0), (0, 1)], [(0, 2), (1, 0)], [(1, 1), (1, 2)]]
+    images = "".join(
+        pixels([entry(names[file], page, Z=z) for z, (file, page) in enumerate(held)], 2)
+        for held in places
+    )
+    first = save(tmp_path / names[0], STACK[:3], images)
+    second = save(tmp_path / names[1], STACK[:3] + 5, images)
+    expected = [STACK[:2], np.stack([STACK[2], STACK[0] + 5]), STACK[1:3] + 5]
+    for opened in (tmp_path, [first, second], [second, first]):
+        found = find_fields(opened)
+        assert found.problems == ()
+        fields = {source.identity.name: source.open() for source in found.fields}
+        assert sorted(fields) == ["m_0_0", "m_1", "m_1_2"]
+        for name, data in zip(("m_0_0", "m_1", "m_1_2"), expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(fields[name].data), data)
+            assert fields[name].notes == ()
+
+
+def test_planes_that_are_first_of_several_images_are_told(tmp_path):
+    for plane in range(3):
+        save_images(tmp_path / f"s_z{plane}.ome.tif", count=2, planes=1)
+    found = find_fields(tmp_path)
+    assert [source.open().shape[0] for source in found.fields] == [3]
+    assert len(found.left_out) == 3
+    assert "s_z0.ome.tif holds 2 images: the first was read." in found.left_out

@@ -10,6 +10,7 @@ import tifffile
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io import find_fields, read_stack
+from napari_fluorgen.io.own_files import list_files
 
 STACK = np.random.default_rng(1).integers(0, 255, (5, 12, 14)).astype(np.uint8)
 
@@ -83,6 +84,20 @@ def test_results_below_the_input_are_no_input(tmp_path):
     assert [source.identity.name for source in found.fields] == ["a"]
     assert found.problems == ()
     assert [source.identity.name for source in find_fields(tmp_path / "out").fields] == ["a_nuclei"]
+
+
+def test_what_was_made_for_cellprofiler_is_no_input(tmp_path):
+    save(tmp_path / "day 1" / "a.tif")
+    for name in ("cp/images/a_lipids.tif", "cp/masks/a_Cells.tiff", "tables/masks/a_Cells.tiff"):
+        save(tmp_path / name, STACK[0])
+    save(tmp_path / "simulated" / "P_B02_T0001F001L01A04Z01C04.tif", STACK[0])
+    (tmp_path / "cp" / "load_data.csv").touch()
+    for folder in ("cp", "tables/masks", "simulated"):
+        list_files(tmp_path / folder)
+    found = find_fields(tmp_path)
+    names = [source.identity.name for source in found.fields]
+    assert names == ["a", "P_B02_T0001F001L01"]
+    assert found.problems == ()
 
 
 def test_bad_paths_are_listed_and_the_rest_is_found(tmp_path):

@@ -51,6 +51,11 @@ def test_heights_give_the_order(tmp_path):
         (["s_z01.tif", "s_z02.tif"], None),
         (["s_z-01.tif", "s_z-02.tif"], None),
         (["gfz1.5.tif", "gfz2.5.tif"], None),
+        (["z0.tif", "z0.5.tif", "z1.tif", "z1.5.tif"], (0, 0.5, 1, 1.5)),
+        (["a_z-1.5.tif", "a_z-1.tif", "a_z0.tif", "a_z1.tif"], (-1.5, -1, 0, 1)),
+        ([f"a_z{height}.tif" for height in range(-3, 4)], tuple(range(-3, 4))),
+        (["d_Z1341.95.tif", "d_Z1347.tif", "d_Z1349.95.tif"], (1341.95, 1347, 1349.95)),
+        (["b_z9.tif", "a_z10.tif"], None),
     ],
 )
 def test_which_numbers_are_heights(tmp_path, names, heights):
@@ -59,6 +64,38 @@ def test_which_numbers_are_heights(tmp_path, names, heights):
     stack = read_stack(tmp_path)
     assert stack.z_um == heights
     assert order(stack) == list(range(len(names)))
+
+
+def test_a_field_of_heights_beside_one_of_numbers(tmp_path):
+    for value, name in enumerate(["a_z1.tif", "a_z2.tif", "b_z1.tif", "b_z1.5.tif"]):
+        save(tmp_path, name, value)
+    found = find_fields(tmp_path)
+    assert [source.open().z_um for source in found.fields] == [None, (1, 1.5)]
+
+
+def test_planes_whose_names_are_not_understood_are_a_problem(tmp_path):
+    for value, name in enumerate(["a_z--1.tif", "a_z0.tif", "a_z1.tif"]):
+        save(tmp_path, name, value)
+    found = find_fields(tmp_path)
+    assert order(found.fields[0].open()) == [1, 2]
+    assert len(found.problems) == 1
+    assert "a_z--1.tif" in found.problems[0]
+    assert found.left_out == found.problems
+
+
+def test_a_field_that_lacks_a_plane_is_left_out(tmp_path):
+    for field in "ab":
+        for plane in (1, 2, 3, 4):
+            save(tmp_path, f"{field}_z{plane}.tif", plane)
+    (tmp_path / "b_z3.tif").unlink()
+    found = find_fields(tmp_path)
+    assert [source.identity.name for source in found.fields] == ["a"]
+    assert found.left_out == found.problems
+    assert f"{tmp_path}: field b lacks plane 3, so it is skipped" in found.left_out[0]
+    for path in tmp_path.glob("a_*"):
+        path.unlink()
+    with pytest.raises(InputError, match="lacks plane 3"):
+        read_stack(tmp_path)
 
 
 def test_fluorescence_and_masks_are_left_out(tmp_path):

@@ -133,6 +133,43 @@ def test_unmarked_planes_are_read_with_a_note(tmp_path, axes, shape, word):
     assert f"7 {word} were read as focus planes" in stack.notes[0]
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("name", ["pages.tif", "deflate.tif", "motorola.tif", "ome.ome.tif"])
+def test_what_counts_from_white_is_inverted(tmp_path, name, dtype):
+    data = STACK.astype(dtype)
+    white = np.iinfo(dtype).max
+    path = save(tmp_path / name, white - data, photometric="miniswhite", **KINDS[name])
+    stack = read_stack(path)
+    assert stack.data.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(stack.data), data)
+    np.testing.assert_array_equal(stack.data[2, 3:9, ::2], data[2, 3:9, ::2])
+    assert len(stack.notes) == 1
+    assert "inverted" in stack.notes[0]
+
+
+def test_white_of_fewer_bits_than_the_type(tmp_path):
+    data = STACK % 4096
+    options = {"photometric": "miniswhite", "bitspersample": 12}
+    stack = read_stack(save(tmp_path / "a.tif", 4095 - data, **options))
+    np.testing.assert_array_equal(np.asarray(stack.data), data)
+
+
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_what_cannot_count_from_white_is_left(tmp_path, dtype):
+    data = (STACK // 4).astype(dtype)
+    stack = read_stack(save(tmp_path / "a.tif", data, photometric="miniswhite"))
+    np.testing.assert_array_equal(np.asarray(stack.data), data)
+    assert "left as they are" in stack.notes[0]
+
+
+def test_notes_on_the_files_of_a_series(tmp_path):
+    for plane in range(3):
+        save(tmp_path / f"a_z{plane}.tif", 65535 - STACK[plane], photometric="miniswhite")
+    stack = read_stack(tmp_path)
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK[:3])
+    assert len(stack.notes) == 1
+
+
 def test_axes_of_length_one_are_dropped(tmp_path):
     path = save(tmp_path / "a.ome.tif", STACK[None, :, None], metadata={"axes": "TZCYX"})
     np.testing.assert_array_equal(np.asarray(read_stack(path).data), STACK)

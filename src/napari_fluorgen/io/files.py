@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ class ImageFile:
     files : tuple of Path
         Of an image that says of itself over which files it is split, all that hold its planes;
         else empty.
+    images : mapping of int to tuple of Path
+        Where the file holds several images, the number of each of them, and its `files`.
     """
 
     planes: tuple[Plane, ...]
@@ -59,10 +62,18 @@ class ImageFile:
     z_um: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    images: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
 
 
-def open_image(path: Path) -> ImageFile:
+def open_image(path: Path, number: int | None = None) -> ImageFile:
     """Open a TIFF or PNG without reading its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    number : int, optional
+        Which of its `images`; by default the first, with a note on the others.
 
     Raises
     ------
@@ -74,7 +85,7 @@ def open_image(path: Path) -> ImageFile:
         return _open_png(path)
     from napari_fluorgen.io.tiff import open_tiff
 
-    return open_tiff(path)
+    return open_tiff(path, number)
 
 
 def check_reachable(path: Path) -> None:
@@ -141,8 +152,14 @@ def field_name(path: Path) -> str:
     return re.sub(r"(\.ome)?(\.tiff?|\.btf|\.tf8|\.png|\.zarr)$", "", name, flags=re.I)
 
 
-def image_name(path: Path, image: ImageFile) -> str:
-    """Name of the field in an image, which may be split over files: what their names share."""
+def image_name(path: Path, image: ImageFile, number: int | None = None) -> str:
+    """Name of the field in an image, which may be split over files: what their names share.
+
+    With the `number` of one of several images it is that of the same image in the OME-Zarr that
+    bioformats2raw makes of the file.
+    """
+    if number is not None:
+        return f"{image_name(path, replace(image, files=image.images[number]))}_{number}"
     if len(image.files) < 2:
         return field_name(path)
     names = [field_name(file) for file in image.files]
@@ -151,6 +168,11 @@ def image_name(path: Path, image: ImageFile) -> str:
         r"[_\-. ]*(?:z|plane|slice)?[_=]?\d*$", "", "".join(a[0] for a in same), flags=re.I
     )
     return shared or names[0]
+
+
+def first_was_read(path: Path, images: int) -> str:
+    """Note on a file that holds several images."""
+    return f"{path.name} holds {images} images: the first was read."
 
 
 def natural_key(text: str) -> list[tuple[int, int | str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ from xml.etree.ElementTree import Element
 import tifffile
 
 from napari_fluorgen.errors import InputError
+from napari_fluorgen.io.files import first_was_read
 
 MICROMETRES = {
     "µm": 1.0,
@@ -49,6 +51,8 @@ class SplitImage:
         What the other files say of themselves that they are.
     notes : tuple of str
         What was left out.
+    images : mapping of int to tuple of Path
+        Numbers and files of all images in the file, where it or another of those holds several.
     """
 
     pixels: Element
@@ -56,6 +60,7 @@ class SplitImage:
     pages: tuple[tuple[Path, int], ...]
     identifiers: Mapping[Path, str]
     notes: tuple[str, ...] = ()
+    images: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
 
 
 def parse(xml: str | None) -> Element | None:
@@ -66,7 +71,7 @@ def parse(xml: str | None) -> Element | None:
         return None
 
 
-def split_image(path: Path, xml: str | None) -> SplitImage | None:
+def split_image(path: Path, xml: str | None, wanted: int | None = None) -> SplitImage | None:
     """Find the planes of a file's own image over the files that OME-XML lists.
 
     Parameters
@@ -75,6 +80,8 @@ def split_image(path: Path, xml: str | None) -> SplitImage | None:
         A file of a set.
     xml : str or None
         Its description.
+    wanted : int, optional
+        Number of the image, where the file holds several; by default its first.
 
     Returns
     -------
@@ -107,23 +114,28 @@ def split_image(path: Path, xml: str | None) -> SplitImage | None:
             f"{path} is one of several files of an OME-TIFF whose metadata cannot be read "
             f"({error}): export it again."
         ) from error
-    images = [
-        (pixels, places)
-        for pixels, places in described
-        if any(file == path for file, _ in places.values())
-    ]
+    files = [_files(places) for _, places in described]
+    images = {number: held for number, held in enumerate(files) if path in held}
     if not images:
         raise InputError(
             f"{path} is one of several files of an OME-TIFF but not among those that its metadata "
             "lists: expected the names that the files were exported with; rename it back, or "
             "export it again."
         )
-    notes = (
-        ()
-        if len(images) == 1
-        else (f"{path.name} holds {len(images)} images: the first was read.",)
-    )
-    return _image(own, *images[0], notes)
+    notes: tuple[str, ...] = ()
+    if wanted is None and len(images) > 1:
+        notes = (first_was_read(path, len(images)),)
+    image = _image(own, *described[min(images) if wanted is None else wanted], notes)
+    # An image that goes on in a second file is numbered there too if the first holds others.
+    beside = Counter(file for held in files for file in held)
+    several = any(beside[file] > 1 for held in images.values() for file in held)
+    return replace(image, images=images) if several else image
+
+
+def _files(places: dict[int, tuple[Path | None, int]]) -> tuple[Path, ...]:
+    """Files of an image in the order of its planes."""
+    found = (places[number][0] for number in sorted(places))
+    return tuple(dict.fromkeys(file for file in found if file is not None))
 
 
 def _described_elsewhere(path: Path, reference: Element) -> Element | None:

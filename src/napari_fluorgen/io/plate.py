@@ -68,7 +68,7 @@ class FieldEntry:
         files = [open_plane(path) for path in self.planes]
         planes: tuple[Plane, ...] = tuple(file.planes[0] for file in files)
         check_one_shape(planes, [path.name for path in self.planes], self.planes[0].parent)
-        notes = list(self.notes)
+        notes = [*self.notes, *dict.fromkeys(note for file in files for note in file.notes)]
         truth = {}
         for stain, path in self.truth.items():
             try:

@@ -21,6 +21,7 @@ from napari_fluorgen.io.files import (
     check_file,
     check_reachable,
     field_name,
+    first_was_read,
     image_name,
     natural_key,
     open_image,
@@ -28,6 +29,7 @@ from napari_fluorgen.io.files import (
 )
 from napari_fluorgen.io.found import FieldSource, FoundFields, renamed, unique_fields
 from napari_fluorgen.io.lazy import PlaneStack
+from napari_fluorgen.io.own_files import LIST_FILE
 from napari_fluorgen.io.plate import FieldEntry, Plate
 from napari_fluorgen.io.run_record import RUN_FILE
 from napari_fluorgen.io.series import find_series, read_series
@@ -53,8 +55,8 @@ def read_stack(
     Parameters
     ----------
     path : path-like
-        TIFF or PNG file, OME-Zarr, folder of single-plane files, folder with one field, or one
-        file of a CellVoyager field (which opens the whole field).
+        TIFF or PNG file (of several images the first), OME-Zarr, folder of single-plane files,
+        folder with one field, or one file of a CellVoyager field (which opens the whole field).
     pixel_size_um : float or tuple of float (y, x), optional
         Micrometres a pixel; replaces what the files say.
 
@@ -105,10 +107,12 @@ def _several(path: Path, found: FoundFields) -> str:
 
 
 def _place(source: FieldSource) -> Path | None:
-    """File or folder that opens a field alone; None where its planes lie among others'."""
+    """File or folder that opens a field alone; None where it lies among others."""
     opener = source.open
     while isinstance(opener, partial) and opener.func is renamed:
         opener = opener.args[0]
+    if isinstance(opener, partial) and opener.func is _open_file and len(opener.args) > 1:
+        return None  # the file alone opens its first image
     if isinstance(opener, partial) and isinstance(opener.args[0], Path):
         return opener.args[0]
     return None
@@ -122,8 +126,9 @@ def find_fields(
     Parameters
     ----------
     paths : path-like or sequence of path-like
-        As for `read_stack`; plates and folders of stacks give all their fields, other folders
-        those of their subfolders, without those that hold results of staining.
+        As for `read_stack`; files of several images, plates and folders of stacks give all their
+        fields, other folders those of their subfolders, without those that hold results of
+        staining or what was made of them for CellProfiler.
 
     Returns
     -------
@@ -156,7 +161,7 @@ def find_fields(
                 sources.append(_source(_entry_of(path, plates)))
             else:
                 check_file(path)
-                sources.append(_file_source(path))
+                sources += _in_file(path)
         except InputError as error:
             problems.append(str(error))
             unreadable.append(str(error))
@@ -206,11 +211,13 @@ def _in_folder(folder: Path, problems: list[str], lost: list[str], depth: int) -
 
 
 def _holds_results(folder: Path) -> bool:
-    """Whether staining wrote there: its stains are no brightfield."""
+    """Whether we wrote there what was made from images: stains and masks are no brightfield."""
     if folder.suffix.lower() in IMAGE_SUFFIXES:  # one question less for each file of a plate
         return False
     try:
-        return (folder / RUN_FILE).is_file()
+        # Of what is written as a whole, only simulated plates are brightfield.
+        listed = (folder / LIST_FILE).is_file() and not is_plate_folder(folder)
+        return listed or (folder / RUN_FILE).is_file()
     except OSError:
         return False
 
@@ -245,6 +252,7 @@ def _loose_files(
     stacks: list[FieldSource] = []
     single: list[Path] = []
     damaged: dict[Path, str] = {}
+    first_only: list[str] = []
     done: set[Path] = set()
     for path in files:
         if path in done:
@@ -254,11 +262,17 @@ def _loose_files(
         except InputError as error:
             damaged[path] = str(error)
             continue
-        done.update(image.files)
         if len(image.planes) > 1 or image.files:
-            stacks.append(_image_source(path, image))
+            stacks += _in_image(path, image)
         else:
             single.append(path)
+            if image.images:
+                first_only.append(first_was_read(path, len(image.images)))
+        # A file of several images may share one with a file that holds yet others.
+        if not image.images:
+            done.update(image.files)
+    problems += first_only
+    lost += first_only
     if stacks:
         problems += damaged.values()
         lost += damaged.values()
@@ -270,30 +284,39 @@ def _loose_files(
         return stacks
     # A damaged plane stays in its series, whose opening then says so: a stack is never
     # read without a plane that belongs to it.
-    series = find_series(folder, [path for path in files if path in damaged or path in single])
+    series, unread = find_series(folder, [p for p in files if p in damaged or p in single])
+    problems += unread
+    lost += unread
     return [FieldSource(FieldIdentity(found.name), partial(read_series, found)) for found in series]
 
 
-def _file_source(path: Path) -> FieldSource:
-    """A file's field; files of one OME-TIFF give the same field, which is then listed once."""
-    if ".ome." in path.name.lower():
-        # What is damaged says so when the field is opened.
-        with suppress(InputError):
-            return _image_source(path, open_image(path))
-    return FieldSource(FieldIdentity(field_name(path)), partial(_open_file, path))
+def _in_file(path: Path) -> list[FieldSource]:
+    """A file's fields; files of one OME-TIFF give the same field, which is then listed once."""
+    # What is damaged says so when the field is opened.
+    with suppress(InputError):
+        return _in_image(path, open_image(path))
+    return [FieldSource(FieldIdentity(field_name(path)), partial(_open_file, path))]
 
 
-def _image_source(path: Path, image: ImageFile) -> FieldSource:
-    identity = FieldIdentity(image_name(path, image))
-    return FieldSource(identity, partial(_open_file, image.files[0] if image.files else path))
+def _in_image(path: Path, image: ImageFile) -> list[FieldSource]:
+    if not image.images:
+        start = image.files[0] if image.files else path
+        return [FieldSource(FieldIdentity(image_name(path, image)), partial(_open_file, start))]
+    return [
+        FieldSource(
+            FieldIdentity(image_name(path, image, number)),
+            partial(_open_file, files[0] if files else path, number),
+        )
+        for number, files in image.images.items()
+    ]
 
 
-def _open_file(path: Path) -> BrightfieldStack:
-    file = open_image(path)
+def _open_file(path: Path, number: int | None = None) -> BrightfieldStack:
+    file = open_image(path, number)
     notes = file.notes + ((ONE_PLANE,) if len(file.planes) == 1 else ())
     return BrightfieldStack(
         data=PlaneStack(file.planes),
-        identity=FieldIdentity(image_name(path, file)),
+        identity=FieldIdentity(image_name(path, file, number)),
         pixel_size_um=file.pixel_size_um,
         z_um=file.z_um,
         source=str(path),

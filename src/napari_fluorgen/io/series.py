@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from napari_fluorgen.errors import InputError
@@ -19,16 +19,10 @@ from napari_fluorgen.io.files import (
     some_names,
 )
 from napari_fluorgen.io.lazy import PlaneStack
+from napari_fluorgen.io.plane_gaps import find_gaps, place_names
+from napari_fluorgen.io.plane_names import NamedPlane, is_opera, plane_names, unknown_planes
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
-# ``Z1341.95``, ``z=-2.5``, ``z10um`` are heights in µm; ``z03``, ``_Z7`` are numbers of planes.
-_HEIGHT = re.compile(r"(?<![a-z])z[=_]?([+-]?\d+\.\d+|[+-]?\d+(?=um|µm))(?:um|µm)?", re.I)
-# ``f01p03`` is how Opera and Operetta number a plane after its field of view.
-_NUMBER = re.compile(
-    r"(?:(?<![a-z])(?:z|plane|slice)[=_]?|(?:(?<=f\d)|(?<=f\d\d)|(?<=f\d{3}))p)(\d+)(?!\d*\.\d)",
-    re.I,
-)
-_OPERA = re.compile(r"(?P<field>r\d+c\d+f\d+)p\d+-ch\d+(?:sk(?P<time>\d+))?", re.I)
 _TRAILING = re.compile(r"\d+(?:\.\d+)?$")
 # Their numbers count places, not planes.
 _PLACE = re.compile(r"(?<![A-Za-z])(?:[A-P]|(?i:well|site|pos|position|xy|fov)[=_-]?)\d+$")
@@ -55,7 +49,7 @@ class Series:
     z_um : tuple of float or None
         Heights from the names.
     notes : tuple of str
-        What was left out.
+        What was left out, or is peculiar.
     """
 
     name: str
@@ -64,7 +58,7 @@ class Series:
     notes: tuple[str, ...] = ()
 
 
-def find_series(folder: Path, files: list[Path]) -> list[Series]:
+def find_series(folder: Path, files: list[Path]) -> tuple[list[Series], list[str]]:
     """Sort single-plane files into focus series by their names.
 
     Parameters
@@ -79,6 +73,8 @@ def find_series(folder: Path, files: list[Path]) -> list[Series]:
     list of Series
         Usually one; several where planes repeat under different prefixes, and one for each file
         where names tell no planes.
+    list of str
+        A sentence for each series that lacks planes, and one on planes that fit into none.
 
     Raises
     ------
@@ -91,64 +87,77 @@ def find_series(folder: Path, files: list[Path]) -> list[Series]:
             f"{folder} has no brightfield planes: by their names all its images are fluorescence "
             f"or masks ({some_names([path.name for path in files])})."
         )
-    heights = {path: float(found[1]) for path in kept if (found := _HEIGHT.search(path.stem))}
-    numbers = {path: int(found[1]) for path in kept if (found := _NUMBER.search(path.stem))}
-    named = heights if len(heights) > 1 else numbers if len(numbers) > 1 else dict.fromkeys(kept)
-    kept = [path for path in kept if path in named]
+    planes = plane_names(kept)
+    if len(planes) < 2:
+        planes = []
+    named = {plane.path for plane in planes} or set(kept)
     left = sorted((path.name for path in files if path not in named), key=natural_key)
     notes = (f"Left out, not planes of the series: {some_names(left)}.",) if left else ()
-    _check_one_channel(folder, kept)
+    _check_one_channel(folder, [path for path in kept if path in named])
+    if planes:
+        found, lost = _whole_series(_by_prefix(folder, planes), notes)
+        if unknown := unknown_planes(kept, named):
+            lost.append(
+                f"{folder}: left out, names with a plane that is not understood: "
+                f"{some_names(sorted(unknown, key=natural_key))}; name them as …_z1, …_z2 or "
+                "…_z-0.5, …_z0.5 and so on."
+            )
+        return found, lost
     kept.sort(key=lambda path: natural_key(path.name))
-    if named is heights:
-        kept.sort(key=heights.__getitem__)
-        return [
-            Series(name, group, tuple(map(heights.__getitem__, group)), notes)
-            for name, group in _by_prefix(folder, kept, heights, _HEIGHT)
-        ]
-    if named is numbers:
-        groups = _by_prefix(folder, kept, numbers, _NUMBER)
-        return [Series(name, group, None, notes) for name, group in groups]
     if _are_planes(kept):
-        return [Series(field_name(folder), tuple(kept), None, notes)]
+        return [Series(field_name(folder), tuple(kept), None, notes)], []
     alone = (
         f"{folder}: the file names tell no planes, so each file is a field of one plane; name the "
         "planes of a focus series …_z1, …_z2 and so on to read them as one.",
     )
-    return [Series(field_name(path), (path,), None, notes + alone) for path in kept]
+    return [Series(field_name(path), (path,), None, notes + alone) for path in kept], []
 
 
-def _by_prefix(
-    folder: Path, files: list[Path], places: Mapping[Path, float], token: re.Pattern[str]
-) -> list[tuple[str, tuple[Path, ...]]]:
-    """Name and files of each field: those whose names are the same but for the plane."""
-    groups: dict[str, list[Path]] = defaultdict(list)
-    for path in files:
-        groups[_prefix(path.stem, token)].append(path)
-    distinct = len({places[path] for path in files}) == len(files)
+def _whole_series(
+    groups: list[tuple[str, list[NamedPlane]]], notes: tuple[str, ...]
+) -> tuple[list[Series], list[str]]:
+    """Series that lack no plane, and a sentence for each other one."""
+    places = [tuple(plane.place for plane in group) for _, group in groups]
+    heights = [any(plane.is_height for plane in group) for _, group in groups]
+    numbered = [all(plane.whole for plane in group) for _, group in groups]
+    gaps = find_gaps([frozenset(one) for one in places], numbered)
+    found, lost = [], []
+    for (name, group), z_um, has_heights, gap in zip(groups, places, heights, gaps, strict=True):
+        if gap.missing:
+            lost.append(
+                f"{group[0].path.parent}: field {name} lacks plane"
+                f"{'s' if len(gap.missing) > 1 else ''} {place_names(gap.missing)}, so it is "
+                "skipped; copy what is missing beside the others, or number the others without a "
+                "gap to read the field as it is."
+            )
+            continue
+        files = tuple(plane.path for plane in group)
+        found.append(Series(name, files, z_um if has_heights else None, notes + gap.notes))
+    return found, lost
+
+
+def _by_prefix(folder: Path, planes: list[NamedPlane]) -> list[tuple[str, list[NamedPlane]]]:
+    """Name and planes of each field: those whose names are the same but for the plane."""
+    planes = sorted(planes, key=lambda plane: (plane.place, natural_key(plane.path.name)))
+    groups: dict[str, list[NamedPlane]] = defaultdict(list)
+    for plane in planes:
+        groups[plane.field].append(plane)
+    distinct = len({plane.place for plane in planes}) == len(planes)
     # Words before the planes of one series may differ; prefixes that are counted are fields.
     counted = len({re.sub(r"\d+", "#", name) for name in groups}) == 1
     if distinct and not (counted and len(groups) > 1 and min(map(len, groups.values())) > 1):
-        single = len(groups) == 1 and _OPERA.match(files[0].stem)
-        return [(next(iter(groups)) if single else field_name(folder), tuple(files))]
+        single = len(groups) == 1 and is_opera(planes[0].path)
+        return [(planes[0].field if single else field_name(folder), planes)]
     for group in groups.values():
-        by_place = {places[path]: path.name for path in reversed(group)}
-        for path in group:
-            if by_place[places[path]] != path.name:
+        for before, after in pairwise(group):
+            if before.place == after.place:
                 raise InputError(
-                    f"{folder}: {by_place[places[path]]} and {path.name} are both plane "
-                    f"{places[path]:g} of one field: expected one file a plane; keep one of them."
+                    f"{folder}: {before.path.name} and {after.path.name} are both plane "
+                    f"{place_names([before.place])} of one field: expected one file a plane; keep "
+                    "one of them."
                 )
     ordered = sorted(groups.items(), key=lambda item: natural_key(item[0]))
-    return [(name or field_name(folder), tuple(group)) for name, group in ordered]
-
-
-def _prefix(stem: str, token: re.Pattern[str]) -> str:
-    """Name of a plane's field."""
-    opera = _OPERA.match(stem)
-    if opera is not None:
-        time = int(opera["time"] or 1)
-        return opera["field"] + (f"-sk{time}" if time > 1 else "")
-    return token.sub("", stem).strip("_- .")
+    return [(name or field_name(folder), group) for name, group in ordered]
 
 
 def _are_planes(files: list[Path]) -> bool:
@@ -188,7 +197,7 @@ def read_series(series: Series) -> BrightfieldStack:
             )
     planes = tuple(file.planes[0] for file in opened)
     check_one_shape(planes, [path.name for path in series.files], folder)
-    notes = list(series.notes)
+    notes = [*series.notes, *dict.fromkeys(note for file in opened for note in file.notes)]
     if len(planes) == 1:
         notes.append(ONE_PLANE)
     return BrightfieldStack(

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.io.files import ImageFile, unreadable
+from napari_fluorgen.io.files import ImageFile, first_was_read, unreadable
 from napari_fluorgen.io.ome import (
     MICROMETRES,
     Calibration,
@@ -39,7 +39,8 @@ class TiffPlane:
     """One page of a TIFF, or one image of an uncompressed block.
 
     `offset` and `stored` are given where the pixels lie in one piece in the file; `index` counts
-    the images of `series`, or the pages of the file where it is None.
+    the images of `series`, or the pages of the file where it is None. `white` is given where the
+    file counts from white: values are read as what they lack of it.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class TiffPlane:
     offset: int | None = None
     stored: str = ""
     series: int | None = 0
+    white: int | None = None
 
     @property
     def windowed(self) -> bool:
@@ -61,7 +63,8 @@ class TiffPlane:
             whole = self._mapped() if self.windowed else self._decoded()
         except Exception as error:
             raise unreadable(self.path, error) from error
-        return np.array(whole[window], dtype=self.dtype)
+        values = np.array(whole[window], dtype=self.dtype)
+        return values if self.white is None else np.asarray(self.dtype.type(self.white) - values)
 
     def _mapped(self) -> NDArray[Any]:
         offset = self.offset or 0
@@ -73,13 +76,15 @@ class TiffPlane:
         return block.reshape(self.shape)
 
 
-def open_tiff(path: Path) -> ImageFile:
-    """Open a TIFF that holds one image or one stack, without reading its pixels.
+def open_tiff(path: Path, number: int | None = None) -> ImageFile:
+    """Open an image of a TIFF, which is one plane or one stack, without reading its pixels.
 
     Parameters
     ----------
     path : Path
         An existing file.
+    number : int, optional
+        Which of its `images`; by default the first, with a note on the others.
 
     Returns
     -------
@@ -94,24 +99,26 @@ def open_tiff(path: Path) -> ImageFile:
     """
     try:
         with tifffile.TiffFile(path) as tif:
-            return _describe(path, tif)
+            return _describe(path, tif, number)
     except InputError:
         raise
     except Exception as error:
         raise unreadable(path, error) from error
 
 
-def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
+def _describe(path: Path, tif: tifffile.TiffFile, number: int | None) -> ImageFile:
     _check_pages(path, tif)
-    split = split_image(path, tif.ome_metadata) if tif.is_ome else None
+    split = split_image(path, tif.ome_metadata, number) if tif.is_ome else None
     if split is not None:
         return _describe_split(path, split)
     _check_whole(path, tif)
     if not tif.series:
         raise unreadable(path, ValueError("it holds no image"))
-    series = tif.series[0]
+    chosen = number or 0
+    series = tif.series[chosen]
     loose = _is_plane_by_plane(tif)
-    notes = [] if loose else _check_series(path, tif)
+    images = {} if loose else _images(path, tif)
+    notes = [first_was_read(path, len(images))] if images and number is None else []
     count = len(tif.series)
     if not loose:
         count = _plane_count(path, series.axes, series.shape, notes)
@@ -121,26 +128,27 @@ def _describe(path: Path, tif: tifffile.TiffFile) -> ImageFile:
     step = shape[0] * shape[1] * dtype.itemsize
     stored = dtype.newbyteorder(tif.byteorder).str
     planes = []
-    for number in range(count):
-        part, index = (number, 0) if loose else (0, number)
+    for plane in range(count):
+        part, index = (plane, 0) if loose else (chosen, plane)
+        white = _white(tif.series[part].keyframe, dtype, notes)
         start = tif.series[part].dataoffset if not series.is_multifile else None
         offset = None if start is None else int(start) + index * step
-        planes.append(TiffPlane(path, index, shape, dtype, offset, stored, part))
-    pixel_size, z_um = _calibration(tif, count)
-    return ImageFile(tuple(planes), pixel_size, z_um, tuple(notes))
+        planes.append(TiffPlane(path, index, shape, dtype, offset, stored, part, white))
+    pixel_size, z_um = _calibration(tif, chosen, count)
+    return ImageFile(tuple(planes), pixel_size, z_um, _once(notes), images=images)
 
 
 def _describe_split(path: Path, split: SplitImage) -> ImageFile:
     """The image of a file whose planes lie in several, read page by page."""
     files = tuple(dict.fromkeys(file for file, _ in split.pages))
-    pages = {file: _pages(file, path, split.identifiers.get(file)) for file in files}
+    notes = list(split.notes)
+    pages = {file: _pages(file, path, split.identifiers.get(file), notes) for file in files}
     planes = []
     for file, page in split.pages:
         if page >= len(pages[file]):
             raise unreadable(file, ValueError(f"it lacks page {page + 1}"))
         planes.append(pages[file][page])
     first = planes[0]
-    notes = list(split.notes)
     _plane_count(path, "TCZYX", (*split.shape, *first.shape), notes)
     expected = tuple(int(split.pixels.get(f"Size{axis}", -1)) for axis in "YX")
     for plane in planes:
@@ -151,10 +159,14 @@ def _describe_split(path: Path, split: SplitImage) -> ImageFile:
                 f"{first.dtype}: it is no file of that image; export the image again."
             )
     pixel_size, z_um = calibration(split.pixels, len(planes))
-    return ImageFile(tuple(planes), pixel_size, z_um, tuple(notes), files)
+    return ImageFile(tuple(planes), pixel_size, z_um, _once(notes), files, split.images)
 
 
-def _pages(file: Path, asked: Path, expected: str | None) -> list[TiffPlane]:
+def _once(notes: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(notes))
+
+
+def _pages(file: Path, asked: Path, expected: str | None, notes: list[str]) -> list[TiffPlane]:
     """Every page of a file as a plane."""
     if not file.is_file():
         raise InputError(
@@ -176,7 +188,8 @@ def _pages(file: Path, asked: Path, expected: str | None) -> list[TiffPlane]:
             offset = int(page.dataoffsets[0]) if page.is_memmappable else None
             stored = dtype.newbyteorder(tif.byteorder).str
             shape = (page.imagelength, page.imagewidth)
-            planes.append(TiffPlane(file, index, shape, dtype, offset, stored, None))
+            white = _white(page.aspage(), dtype, notes)
+            planes.append(TiffPlane(file, index, shape, dtype, offset, stored, None, white))
     return planes
 
 
@@ -187,6 +200,20 @@ def _gray_type(path: Path, found: Any) -> np.dtype[Any]:
             "save the brightfield stack in its original bit depth."
         )
     return np.dtype(found).newbyteorder("=")
+
+
+def _white(page: tifffile.TiffPage, dtype: np.dtype[Any], notes: list[str]) -> int | None:
+    """Value of white in a page that counts from it, which is 0 there; else None."""
+    if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE:
+        return None
+    if dtype.kind != "u":
+        notes.append(
+            f"The file says that its gray values count from white, but values of type {dtype} have "
+            "no white to count from: they were left as they are; invert them if bright is dark."
+        )
+        return None
+    notes.append("The file counts its gray values from white: they were inverted, bright is high.")
+    return int(2**page.bitspersample - 1)
 
 
 def _is_plane_by_plane(tif: tifffile.TiffFile) -> bool:
@@ -234,10 +261,15 @@ _AXIS_WORDS = {
 }
 
 
-def _check_series(path: Path, tif: tifffile.TiffFile) -> list[str]:
-    others = [s for s in tif.series[1:] if s.kind != "baseline" or not tif.is_ome]
+def _images(path: Path, tif: tifffile.TiffFile) -> dict[int, tuple[Path, ...]]:
+    """The images of a file that holds several and no part of others."""
+    others = [
+        number
+        for number, series in enumerate(tif.series)
+        if number and (series.kind != "baseline" or not tif.is_ome)
+    ]
     if not others:
-        return []
+        return {}
     shapes = {s.shape[-2:] for s in tif.series}
     if len(shapes) > 1 and not tif.is_ome:
         found = " and ".join(" × ".join(map(str, shape)) for shape in sorted(shapes))
@@ -245,7 +277,7 @@ def _check_series(path: Path, tif: tifffile.TiffFile) -> list[str]:
             f"{path} holds planes of different shapes ({found} pixels): expected one stack; save "
             "the brightfield planes as their own file."
         )
-    return [f"{path.name} holds {len(tif.series)} images: the first was read."]
+    return dict.fromkeys((0, *others), ())
 
 
 def _check_pages(path: Path, tif: tifffile.TiffFile) -> None:
@@ -276,21 +308,23 @@ def _check_whole(path: Path, tif: tifffile.TiffFile) -> None:
             raise unreadable(path, ValueError("some of its planes are missing"))
 
 
-def _calibration(tif: tifffile.TiffFile, count: int) -> Calibration:
-    """Pixel size (y, x) and plane heights in micrometres, as far as the file says."""
+def _calibration(tif: tifffile.TiffFile, chosen: int, count: int) -> Calibration:
+    """Pixel size (y, x) and plane heights in micrometres, as far as the file says of an image."""
     root = parse(tif.ome_metadata) if tif.is_ome else None
     if root is not None:
-        found = calibration(root.find(".//{*}Image/{*}Pixels"), count)
+        described = list(root.iterfind(".//{*}Image/{*}Pixels"))
+        found = calibration(described[chosen] if chosen < len(described) else None, count)
         if found[0] is not None:
             return found
-    page = tif.pages[0]
+    page = tif.series[chosen].keyframe
     resolution = _resolution(page)
     by_tags = None if tif.is_imagej else _tag_pixel_size(page, resolution)
     metadata: dict[str, Any] = {}
     if tif.is_imagej:
         metadata = tif.imagej_metadata or {}
     elif tif.is_shaped and tif.shaped_metadata:
-        metadata = dict(tif.shaped_metadata[0])
+        described = tif.shaped_metadata
+        metadata = dict(described[chosen] if chosen < len(described) else described[0])
     unit = MICROMETRES.get(plain_unit(metadata.get("unit")))
     if unit is None:
         return by_tags or _tag_pixel_size(page, resolution), None
