@@ -36,8 +36,10 @@ def dense(**settings):
         ({"pixel_size_um": float("inf")}, "finite number"),
         ({"z_um": (-6, -4, -2, 0, 2, 4, float("inf"))}, "finite number"),
         ({"input": {"kind": "background", "gain": float("nan")}}, "finite number"),
-        ({"z_um": (0, 1, 2)}, "7 ascending"),
-        ({"z_um": (6, 4, 2, 0, -2, -4, -6)}, "7 ascending"),
+        ({"z_um": (0, 1, 2)}, "needs 7 positions"),
+        ({"z_um": (6, 4, 2, 0, -2, -4, -6)}, "must ascend"),
+        ({"z_um": (0, 0, 1, 2, 3, 4, 5)}, "must ascend"),
+        ({"nuclei": {"min_area_um2": 700}}, "min_area_um2 700 must not exceed"),
         ({"divisor": 12}, "no multiple of 8"),
         ({"input": {"kind": "range", "minimum": (0,), "maximum": (1,)}}, "needs 7 planes"),
         ({"input": {"kind": "other"}}, "other"),
@@ -70,6 +72,13 @@ def test_model_of_one_stain():
         architectures={"lipids": dense()}, outputs={"lipids": {"minimum": 0, "maximum": 9}}
     )
     assert spec.output_names == ("lipids",)
+
+
+def test_counts_beyond_the_range_are_cut_off_or_kept():
+    scale = StainRange(minimum=100, maximum=300)
+    assert scale.from_counts([0, 100, 200, 400]).tolist() == [0, 0, 0.5, 1]
+    assert scale.unclipped([0, 100, 200, 400]).tolist() == [-0.5, 0, 0.5, 1.5]
+    assert scale.unclipped([0]).dtype == np.float32
 
 
 def test_counts_are_clipped_and_rounded():

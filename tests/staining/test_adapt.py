@@ -13,7 +13,7 @@ MODEL_Z = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
 
 @pytest.fixture
 def spec(spec_of):
-    return spec_of()
+    return spec_of(training={"focus_order": -1})
 
 
 @pytest.fixture
@@ -50,6 +50,17 @@ def test_a_stack_against_the_light_is_turned_and_that_is_said(
     assert match.plane_indices == (6, 5, 4, 3, 2, 1, 0)
     assert said(match, "run against the model's")
     assert match_stack(stack, spec, focus="as-is").plane_indices == (0, 1, 2, 3, 4, 5, 6)
+
+
+def test_planes_are_not_turned_for_a_model_of_real_pairs_that_does_not_say_how_its_run(
+    spec_of, stack_of, lit_from_above
+):
+    for series in (lit_from_above(MODEL_Z), lit_from_above(MODEL_Z)[::-1]):
+        match = match_stack(stack_of(series), spec_of())
+        assert match.plane_indices == (0, 1, 2, 3, 4, 5, 6)
+        assert said(match, "the planes are kept as they stand")
+    against = stack_of(lit_from_above(MODEL_Z)[::-1])
+    assert match_stack(against, spec_of(simulated=True)).flipped is True
 
 
 def test_a_model_may_say_which_way_its_planes_run(spec_of, stack_of, lit_from_above):

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from napari_fluorgen.models import BackgroundScaling, RangeScaling
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.staining import focus
 
 Z = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
@@ -19,6 +23,31 @@ def test_direction_of_a_propagated_series(series_of, seed, absorption, planes):
     series = series_of(np.linspace(-6, 6, planes), seed=seed, absorption=absorption)
     assert judge(series) == 1
     assert judge(series[::-1]) == -1
+
+
+def _stacks(series_of, *turned):
+    found = []
+    for seed, turn in enumerate(turned):
+        series = series_of(Z, seed=seed).astype(np.float32)
+        found.append(BrightfieldStack(series[::turn], FieldIdentity(str(seed)), (0.325, 0.325), Z))
+    return found
+
+
+def test_the_direction_of_several_stacks_is_the_one_they_agree_on(series_of):
+    def judged(stacks, scaling=BackgroundScaling()):  # noqa: B008
+        return focus.order_of_stacks(stacks, scaling, 0.325)
+
+    along, against = _stacks(series_of, 1, 1), _stacks(series_of, -1, -1)
+    assert judged(along) == 1
+    assert judged(against) == -1
+    assert judged(_stacks(series_of, 1, -1)) == 0
+    assert judged([]) == 0
+    turned = [replace(stack, data=stack.data[::-1], z_um=Z[::-1]) for stack in along]
+    assert judged(turned) == 1  # by ascending position
+    flat = [replace(stack, data=np.full((7, 64, 64), 5.0)) for stack in along]
+    assert judged([along[0], flat[0]]) == 1
+    assert judged([along[0], *flat]) == 0
+    assert judged(along, RangeScaling(minimum=(0,) * 7, maximum=(1,) * 7)) == 0
 
 
 def test_noise_and_a_single_plane_tell_nothing():

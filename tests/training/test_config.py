@@ -76,6 +76,11 @@ def _write(tmp_path, settings):
         ({"outputs": {"nuclei": {"minimum": 0, "maximum": 1}}}, "must both name"),
         ({"z_um": [0, 1]}, "as many planes"),
         ({"precision": "float8"}, "precision"),
+        ({"name": "my model"}, r"yaml: name: .*'my model' cannot name a model"),
+        ({"z_um": [6, 4, 2, 0, -2, -4, -6]}, r"yaml: z_um: .*must ascend"),
+        ({"z_um": [0] * 7}, r"yaml: z_um: .*must ascend"),
+        ({"pixel_size_um": float("inf")}, r"yaml: pixel_size_um: .*finite"),
+        ({"nuclei": {"min_area_um2": 700}}, r"yaml: nuclei: .*700 must not exceed max_area_um2"),
         ({"input": {"kind": "range", "minimum": [0], "maximum": [1]}}, "for each of z_um"),
     ],
 )

@@ -7,7 +7,13 @@ import pytest
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io import read_plate
-from napari_fluorgen.models import BackgroundScaling, ModelSpec, RangeScaling, StainRange
+from napari_fluorgen.models import (
+    BackgroundScaling,
+    ModelSpec,
+    NucleiSettings,
+    RangeScaling,
+    StainRange,
+)
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.staining import estimate_background, match_stack
 from napari_fluorgen.training.data import Crops, Pair, load_pairs, make_pair
@@ -212,7 +218,39 @@ def test_pairs_of_another_pixel_size_are_resampled(pairs_folder):
         load_pairs(pairs_folder, BackgroundScaling(), OUTPUTS, 2.0)
 
 
+def test_nuclei_are_looked_for_in_the_sizes_that_are_asked_for():
+    stack, notes = _stack(), []
+    area = (stack.truth["nuclei"] > 1000).sum() * 0.325**2
+    wanted = NucleiSettings(min_area_um2=area / 2, max_area_um2=area * 2)
+    assert _make(stack, nuclei=wanted, on_note=notes.append).labels.max() == 1
+    assert any(f"nuclei of {area / 2:g} to {area * 2:g} µm² are segmented" in n for n in notes)
+    smaller = NucleiSettings(min_area_um2=0, max_area_um2=area / 2)
+    assert not _make(stack, nuclei=smaller).labels.any()
+
+
+def test_the_truth_beyond_its_range_is_kept_for_calibration_and_told():
+    stack, notes = _stack(), []
+    narrow = {"nuclei": StainRange(minimum=0, maximum=2000)}
+    pair, free = (
+        make_pair(stack, None, BackgroundScaling(), narrow, 0.325, clipped=clipped,
+                  on_note=notes.append).stains["nuclei"]
+        for clipped in (True, False)
+    )  # fmt: skip
+    assert pair.max() == 1
+    np.testing.assert_allclose(free, stack.truth["nuclei"] / 2000, rtol=1e-6)
+    assert sum("More than 1 % of the true nuclei" in note for note in notes) == 2
+    told = len(notes)
+    _make(stack, on_note=notes.append)
+    assert not any("More than" in note for note in notes[told:])
+
+
 NAN = np.full((64, 64), np.nan, np.float32)
+RAMP = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+
+
+def test_a_field_without_cells_is_a_pair():
+    empty = np.random.default_rng(1).integers(98, 104, (64, 64)).astype(np.uint16)
+    assert _make(_stack(truth={"lipids": empty})).stains["lipids"].max() < 0.01
 
 
 @pytest.mark.parametrize(
@@ -222,6 +260,9 @@ NAN = np.full((64, 64), np.nan, np.float32)
         ({"truth": {"lipids": np.zeros((64, 60))}}, None, "lipids image has 64×60 pixels"),
         ({"truth": {"lipids": np.full((64, 64), 7)}}, None, "constant .every value is 7"),
         ({"truth": {"lipids": NAN}}, None, "not numbers"),
+        ({"truth": {"lipids": RAMP}}, None, "from 0.* to 1: stains are kept in camera counts"),
+        ({"truth": {"lipids": 20000 + 99 * RAMP}}, None, "20000 to 20099, all outside the range"),
+        ({"truth": {"lipids": 99 * RAMP - 99}}, None, "range 0 to 20000 of outputs.lipids"),
         ({"data": np.full((7, 64, 64), 9.0)}, None, "Plane 1 of stack 'field' is constant"),
         ({"data": np.stack([NAN] * 7)}, None, "field.*not numbers"),
         ({}, np.zeros((60, 64), np.uint8), "labels have 60×64 pixels"),

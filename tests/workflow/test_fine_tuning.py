@@ -315,6 +315,16 @@ def test_what_is_asked_for_must_be_there(request_, five, tmp_path):
         fine_tune(request_(overwrite=True), pairs=five)
 
 
+def test_stains_that_are_no_camera_counts_are_refused(request_, five):
+    nuclei = [only(stack, "nuclei", "labels") for stack in five]
+    share = [
+        replace(stack, truth={**stack.truth, "nuclei": stack.truth["nuclei"] / np.float32(65535)})
+        for stack in nuclei
+    ]
+    with pytest.raises(InputError, match=r"field0: the true nuclei .* kept in camera counts"):
+        fine_tune(request_(), pairs=share)
+
+
 def test_a_start_that_scales_by_fixed_ranges_works_as_well(request_, five, model, tmp_path):
     ranges = {"kind": "range", "minimum": [2000.0] * 7, "maximum": [4000.0] * 7}
     record = model.spec.model_dump() | {"name": "fixed", "input": ranges, "simulated": False}

@@ -14,11 +14,11 @@ from napari_fluorgen.staining import match_stack
 from napari_fluorgen.workflow.fine_tuning_fields import (
     TunedField,
     nuclei_settings,
-    order_of_pairs,
     range_of,
     read_field,
     register_fields,
     spec_for,
+    wide_sizes,
 )
 
 SEVEN = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
@@ -41,14 +41,6 @@ def cells(seed: int, z_um=SEVEN, *, sign: int = 1, name: str = "field") -> Brigh
 @pytest.fixture
 def spec(model):
     return model.spec
-
-
-def test_the_direction_of_focus_is_that_of_the_pairs_own_planes(spec):
-    along = [cells(seed) for seed in (1, 2)]
-    against = [cells(seed, sign=-1) for seed in (1, 2)]
-    assert order_of_pairs(spec, along) == 1
-    assert order_of_pairs(spec, against) == -1
-    assert order_of_pairs(spec, [along[0], against[1]]) == 0
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -90,6 +82,20 @@ def test_a_field_is_read_by_both_models_and_its_nuclei_are_found_where_there_are
     assert field.labels.max() >= 1
     assert any("no nuclei labels" in note for note in notes)
     assert field.stains["nuclei"].max() == stack.truth["nuclei"].max()
+
+
+def test_nuclei_of_other_sizes_than_the_start_knows_are_found_in_the_true_stain(spec):
+    rows, columns = np.indices((128, 128))
+    radius = 50  # pixels: 830 µm²
+    large = (rows - 64) ** 2 + (columns - 64) ** 2 < radius**2
+    stack = cells(1)
+    stack = replace(stack, truth={"nuclei": np.uint16(100 + 2000 * large)})
+    known = spec.model_copy(update={"nuclei": NucleiSettings(max_area_um2=300)})
+    assert not read_field(stack, known, spec, []).labels.any()
+    wide = known.model_copy(update={"nuclei": wide_sizes(known.nuclei)})
+    assert read_field(stack, wide, spec, []).labels.max() == 1
+    small = wide_sizes(NucleiSettings(min_area_um2=30)).min_area_um2
+    assert small == 15
 
 
 def test_resampled_fields_keep_their_labels_sharp(spec):

@@ -126,6 +126,16 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(model, folder, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pairs"]
 
 
+def test_only_stains_that_get_intervals_must_be_camera_counts(model, folder, tmp_path):
+    for name in ("nuclei", "lipids"):
+        image = tifffile.imread(folder / f"a_{name}.tif")
+        tifffile.imwrite(folder / f"a_{name}.tif", image / np.float32(65535))
+    with pytest.raises(InputError, match="the true lipids image holds values from"):
+        recalibrate(model, folder, tmp_path / "new")
+    (folder / "a_lipids.tif").unlink()
+    assert recalibrate(model, folder, tmp_path / "new")[1]["n_fields"] == 1
+
+
 def test_fields_without_nuclei_cannot_calibrate(model, folder, tmp_path):
     (folder / "a_nuclei.tif").rename(folder / "a_lipids.tif")
     with pytest.raises(InputError, match="neither nuclei labels nor a true nuclei stain"):

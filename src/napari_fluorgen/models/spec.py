@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.networks.architecture import Architecture
@@ -27,6 +27,16 @@ def check_model_name(name: str) -> None:
             f"'{name}' cannot name a model: use up to 64 letters, digits, dots, dashes and "
             "underscores, a letter or digit first."
         )
+
+
+def _ascending(z_um: tuple[float, ...]) -> tuple[float, ...]:
+    if list(z_um) != sorted(set(z_um)):
+        raise ValueError(f"positions must ascend, each given once, not {z_um}")
+    return z_um
+
+
+PlanePositions = Annotated[tuple[float, ...], AfterValidator(_ascending)]
+"""Positions of planes in micrometres, from below focus to above."""
 
 
 class _Frozen(BaseModel):
@@ -79,10 +89,12 @@ class StainRange(_Frozen):
 
     def from_counts(self, counts: ArrayLike) -> NDArray[np.float32]:
         """Network scale of camera counts, clipped to [0, 1]."""
-        scaled = (np.asarray(counts, np.float32) - np.float32(self.minimum)) / np.float32(
-            self.maximum - self.minimum
-        )
-        return np.clip(scaled, np.float32(0), np.float32(1))
+        return np.clip(self.unclipped(counts), np.float32(0), np.float32(1))
+
+    def unclipped(self, counts: ArrayLike) -> NDArray[np.float32]:
+        """Network scale of camera counts; what networks cannot predict lies outside [0, 1]."""
+        span = np.float32(self.maximum - self.minimum)
+        return (np.asarray(counts, np.float32) - np.float32(self.minimum)) / span
 
 
 class NucleiSettings(_Frozen):
@@ -92,6 +104,15 @@ class NucleiSettings(_Frozen):
     min_area_um2: float = Field(default=20.0, ge=0)
     max_area_um2: float = Field(default=600.0, gt=0)
     seed_distance_um: float = Field(default=4.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> NucleiSettings:
+        if self.min_area_um2 > self.max_area_um2:
+            raise ValueError(
+                f"min_area_um2 {self.min_area_um2:g} must not exceed max_area_um2 "
+                f"{self.max_area_um2:g}"
+            )
+        return self
 
 
 class ModelSpec(_Frozen):
@@ -132,7 +153,7 @@ class ModelSpec(_Frozen):
     description: str = ""
     magnification: str = ""
     pixel_size_um: float = Field(gt=0)
-    z_um: tuple[float, ...]
+    z_um: PlanePositions
     planes: int = 7
     input: InputScaling
     outputs: dict[str, StainRange]
@@ -146,8 +167,8 @@ class ModelSpec(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:
-        if len(self.z_um) != self.planes or list(self.z_um) != sorted(set(self.z_um)):
-            raise ValueError(f"z_um needs {self.planes} ascending positions, not {self.z_um}")
+        if len(self.z_um) != self.planes:
+            raise ValueError(f"z_um needs {self.planes} positions, not {self.z_um}")
         if isinstance(self.input, RangeScaling) and len(self.input.minimum) != self.planes:
             raise ValueError(f"the input range needs {self.planes} planes")
         if not self.architectures or not set(self.architectures) <= set(STAINS):

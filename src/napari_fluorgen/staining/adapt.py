@@ -231,10 +231,8 @@ def _match_planes(
 
     if positions and not np.array_equal(order, np.arange(depth)):
         messages.append("The planes are read by ascending position, not in their order.")
-    # A model trained on other data than simulated says which way its own planes run.
-    trained = int(spec.training.get("focus_order", defocus.SIMULATED_ORDER))
     found = defocus.order_of_focus(contrast) if contrast is not None and judged else None
-    direction = None if found is None else found * trained
+    direction = None if found is None else found * defocus.order_of_model(spec)
     flipped = _flip(focus, direction, positions is not None, messages)
     if heights is None:
         ranks = _spread(0, depth - 1, wanted)

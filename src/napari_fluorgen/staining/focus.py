@@ -15,13 +15,18 @@ References
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from napari_fluorgen.staining import resample
+
+if TYPE_CHECKING:
+    from napari_fluorgen.models import InputScaling, ModelSpec
+    from napari_fluorgen.stack import BrightfieldStack
 
 DETAIL_UM = 0.5
 SURROUND_UM = 20.0
@@ -90,6 +95,50 @@ def order_of_focus(contrast: NDArray[np.float32]) -> int:
     if abs(difference) < CERTAIN_SKEW or difference * trend <= 0:
         return 0
     return 1 if difference > 0 else -1
+
+
+def order_of_stacks(
+    stacks: Iterable[BrightfieldStack], scaling: InputScaling, pixel_size_um: float
+) -> int:
+    """Tell in which direction the ascending planes run of stacks that a model learns from.
+
+    Parameters
+    ----------
+    stacks : iterable of BrightfieldStack
+        Of each, the centre of every plane is read.
+    scaling : BackgroundScaling or RangeScaling
+        How the model sees brightfield: with fixed ranges planes are never turned round.
+    pixel_size_um : float
+        Micrometres a pixel of stacks that do not say theirs.
+
+    Returns
+    -------
+    int
+        1 with the light, -1 against it. 0 where most stacks do not tell or two contradict each
+        other: `match_stack` then takes planes as they stand, in training as in staining.
+    """
+    if scaling.kind != "background":
+        return 0
+    found = []
+    for stack in stacks:
+        if stack.shape[0] < 2:
+            continue
+        size = stack.pixel_size_um or (pixel_size_um, pixel_size_um)
+        order = np.arange(stack.shape[0])
+        if stack.z_um is not None:
+            order = np.argsort(stack.z_um, kind="stable")
+        planes = sample_planes(stack.data)[order]
+        found.append(order_of_focus(contrast_planes(planes, float(np.sqrt(size[0] * size[1])))))
+    told = {order for order in found if order}
+    return told.pop() if len(told) == 1 and 2 * np.count_nonzero(found) >= len(found) else 0
+
+
+def order_of_model(spec: ModelSpec) -> int:
+    """Direction, as of `order_of_focus`, in which the ascending planes run that a model knows.
+
+    A model of real pairs says it itself; 0 where it does not, as those of other programs.
+    """
+    return int(spec.training.get("focus_order", SIMULATED_ORDER if spec.simulated else 0))
 
 
 def sharpest_plane(contrast: NDArray[np.float32]) -> int | None:

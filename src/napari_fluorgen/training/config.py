@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from napari_fluorgen.errors import ConfigError
+from napari_fluorgen.errors import ConfigError, ModelError
 from napari_fluorgen.models import InputScaling, NucleiSettings, StainRange
+from napari_fluorgen.models.spec import PlanePositions, check_model_name
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.augment import AugmentSettings
 from napari_fluorgen.training.course import LossConfig, Phase, StainConfig
@@ -21,7 +22,7 @@ __all__ = [
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -70,7 +71,7 @@ class TrainingConfig(_Section):
     description: str
     magnification: str
     pixel_size_um: float = Field(gt=0)
-    z_um: tuple[float, ...]
+    z_um: PlanePositions
     simulated: bool = Field(description="Whether the pairs are simulated; the card says so.")
     general: bool = Field(
         default=False,
@@ -99,6 +100,15 @@ class TrainingConfig(_Section):
     half_weights: bool = Field(
         default=False, description="Store the package's weights in half precision."
     )
+
+    @field_validator("name")
+    @classmethod
+    def _nameable(cls, name: str) -> str:
+        try:
+            check_model_name(name)
+        except ModelError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.models import BackgroundScaling, ModelSpec, RangeScaling, StainRange
+from napari_fluorgen.models import (
+    BackgroundScaling,
+    ModelSpec,
+    NucleiSettings,
+    RangeScaling,
+    StainRange,
+)
 from napari_fluorgen.segmentation import segment_fluorescence
 from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.staining import Adaptation, match_stack, resample
@@ -25,6 +31,9 @@ from napari_fluorgen.training.registration import Registration, register
 __all__ = ["Crops", "Pair", "load_pairs", "make_pair"]
 
 _LARGEST_ZOOM = 4.0
+_FEWEST_COUNTS = 20
+_NOTED_SHARE = 0.01
+_DEFAULT_NUCLEI = NucleiSettings()
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Pair:
     planes : ndarray, shape (Z, Y, X), float32
         Scaled brightfield, ascending.
     stains : dict of str to ndarray, shape (Y, X), float32
-        True stains in [0, 1] of their range; only those that exist.
+        True stains, 0 to 1 over their range; only those that exist.
     labels : ndarray, shape (Y, X), uint32
         True nuclei; all 0 where there are neither labels nor a nuclear stain.
     name : str
@@ -60,6 +69,9 @@ def load_pairs(
     planes: int | None = 7,
     *,
     z_um: Sequence[float] | None = None,
+    plane_range_um: Sequence[float] | None = None,
+    nuclei: NucleiSettings = _DEFAULT_NUCLEI,
+    clipped: bool = True,
     registration: Registration = "report",
     cache: str | Path | None = None,
     on_note: Callable[[str], None] | None = None,
@@ -82,6 +94,14 @@ def load_pairs(
         shallower ones as in staining; None for all planes of the stacks.
     z_um : sequence of float, optional
         Heights that the networks expect; planes are then chosen by height, otherwise by order.
+    plane_range_um : sequence of float, optional
+        Smallest and largest span of planes that the networks know; planes are then spread evenly,
+        as in staining with a model of varied spacing.
+    nuclei : NucleiSettings
+        For the sizes of nuclei that are segmented where there are no labels.
+    clipped : bool
+        Whether true stains are cut off at the ends of their range, as networks learn them; not
+        for calibration, which has to know how far the truth lies beyond.
     registration : {"report", "correct", "off"}
         What is done about shifts between brightfield and stains.
     cache : str or Path, optional
@@ -92,7 +112,8 @@ def load_pairs(
     Raises
     ------
     InputError
-        If there is no pair, or a file is missing, damaged, constant or does not fit the others.
+        If there is no pair, or a file is missing, damaged, constant, in other units than counts or
+        does not fit the others or its range.
     OutputError
         If the cache cannot be written.
     """
@@ -105,7 +126,9 @@ def load_pairs(
 
     sources = find_pairs(pairs, note) if isinstance(pairs, str | Path) else list(pairs)
     settings = [scaling.model_dump(), {name: each.model_dump() for name, each in outputs.items()},
-                pixel_size_um, planes, None if z_um is None else list(z_um)]  # fmt: skip
+                pixel_size_um, planes, None if z_um is None else list(z_um),
+                None if plane_range_um is None else list(plane_range_um),
+                nuclei.min_area_um2, nuclei.max_area_um2, clipped]  # fmt: skip
     loaded: list[Pair] = []
     depth: int | None = None
     for source in sources:
@@ -116,7 +139,8 @@ def load_pairs(
             notes: list[str] = []
             pair = make_pair(
                 stack, labels, scaling, outputs, pixel_size_um, planes,
-                z_um=z_um, on_note=notes.append,
+                z_um=z_um, plane_range_um=plane_range_um, nuclei=nuclei, clipped=clipped,
+                on_note=notes.append,
             )  # fmt: skip
             found = stack.shape[0]
             if cache is not None and digest:
@@ -147,18 +171,21 @@ def make_pair(
     planes: int | None = 7,
     *,
     z_um: Sequence[float] | None = None,
+    plane_range_um: Sequence[float] | None = None,
+    nuclei: NucleiSettings = _DEFAULT_NUCLEI,
+    clipped: bool = True,
     on_note: Callable[[str], None] | None = None,
 ) -> Pair:
     """Bring one field to the networks' planes, grid and scale, as staining does.
 
     Planes ascend where heights are known, otherwise they keep their order. Without `labels`,
-    nuclei are segmented in the true nuclear stain.
+    nuclei are segmented in the true nuclear stain. The parameters are those of `load_pairs`.
 
     Raises
     ------
     InputError
-        If there is no true stain, shapes do not agree, an image is constant or not finite, or
-        pixels are too far from the model's.
+        If there is no true stain, shapes do not agree, an image is constant, not finite, in other
+        units than counts or all outside its range, or pixels are too far from the model's.
     """
     name, note = stack.identity.name, on_note or (lambda sentence: None)
     images = {stain: np.asarray(image) for stain, image in stack.truth.items() if stain in outputs}
@@ -168,9 +195,10 @@ def make_pair(
         )
     for stain, image in images.items():
         check_image(name, stain, image, stack.shape[1:])
+        check_counts(name, stain, image)
     if labels is not None:
         check_labels(name, labels, stack.shape[1:])
-    taken, adaptation, spec = _adapted(stack, scaling, pixel_size_um, planes, z_um)
+    taken, adaptation, spec = _adapted(stack, scaling, pixel_size_um, planes, z_um, plane_range_um)
     for sentence in adaptation.messages:
         note(sentence)
     if not 1 / _LARGEST_ZOOM <= adaptation.zoom <= _LARGEST_ZOOM:
@@ -185,14 +213,24 @@ def make_pair(
     except InputError as error:
         raise error if name in str(error) else InputError(f"{name}: {error}") from None
     if labels is None and "nuclei" in images:
-        labels = segment_fluorescence(images["nuclei"], pixel_size_um=adaptation.pixel_size_um)
-        note("There are no nuclei labels: nuclei are segmented in the true nuclear stain.")
+        smallest, largest = nuclei.min_area_um2, nuclei.max_area_um2
+        labels = segment_fluorescence(
+            images["nuclei"],
+            pixel_size_um=adaptation.pixel_size_um,
+            min_area_um2=smallest,
+            max_area_um2=largest,
+        )
+        note(
+            f"There are no nuclei labels: nuclei of {smallest:g} to {largest:g} µm² are segmented "
+            "in the true nuclear stain."
+        )
     elif labels is None:
         labels = np.zeros(stack.shape[1:], np.uint32)
-    stains = {
-        stain: outputs[stain].from_counts(resample.resize(image.astype(np.float32), shape))
-        for stain, image in images.items()
-    }
+    stains = {}
+    for stain, image in images.items():
+        check_range(name, stain, image, outputs[stain], note)
+        scale = outputs[stain].from_counts if clipped else outputs[stain].unclipped
+        stains[stain] = scale(resample.resize(image.astype(np.float32), shape))
     return Pair(brightfield, stains, nearest(labels, shape), name)
 
 
@@ -202,6 +240,7 @@ def _adapted(
     pixel_size_um: float,
     planes: int | None,
     z_um: Sequence[float] | None,
+    plane_range_um: Sequence[float] | None,
 ) -> tuple[BrightfieldStack, Adaptation, ModelSpec]:
     """The stack by ascending height in memory, and how `staining` matches it to the model."""
     check_shape(stack)
@@ -223,7 +262,7 @@ def _adapted(
         planes=wanted,
         z_um=tuple(z_um) if by_height and z_um is not None else tuple(map(float, range(wanted))),
         input=scaling,
-        training={},
+        training={} if plane_range_um is None else {"plane_range_um": list(plane_range_um)},
         simulated=False,
     )
     taken = replace(stack, data=data, z_um=heights if by_height else None)
@@ -248,6 +287,47 @@ def check_image(name: str, stain: str, image: NDArray[Any], shape: tuple[int, ..
         raise InputError(
             f"{what} is constant (every value is {image.flat[0]:g}); expected a stain: export it "
             "again or take the field away."
+        )
+
+
+def check_counts(name: str, stain: str, image: NDArray[Any]) -> None:
+    """Refuse a true stain of field `name` in other units than camera counts, as [0, 1].
+
+    Stains are written as whole numbers, of which too few would be left.
+    """
+    low, high = (float(value) for value in np.percentile(image, (0.01, 99.99)))
+    # From 0 on: a field of camera counts without a cell may span a few, but far from 0.
+    if high - min(low, 0) < _FEWEST_COUNTS:
+        raise InputError(
+            f"{name}: the true {stain} image holds values from {low:.3g} to {high:.3g}: stains are "
+            f"kept in camera counts, which reach at least {_FEWEST_COUNTS}; export it as 16 bit, "
+            "or multiply it."
+        )
+
+
+def check_range(
+    name: str, stain: str, image: NDArray[Any], scale: StainRange, note: Callable[[str], None]
+) -> None:
+    """Refuse a true stain of field `name` that its range leaves nothing of; note what it cuts off.
+
+    Raises
+    ------
+    InputError
+        Where all values lie on one side of the range.
+    """
+    low, high = float(image.min()), float(image.max())
+    span = f"{scale.minimum:g} to {scale.maximum:g}"
+    if low >= scale.maximum or high <= scale.minimum:
+        raise InputError(
+            f"{name}: the true {stain} image holds values from {low:g} to {high:g}, all outside "
+            f"the range {span} of outputs.{stain}, which makes it constant: give the range of the "
+            "counts of that stain, or export the image again."
+        )
+    if np.mean((image < scale.minimum) | (image > scale.maximum)) > _NOTED_SHARE:
+        note(
+            f"More than 1 % of the true {stain} pixels of a field lie outside the range {span} of "
+            f"outputs.{stain}: networks learn them as if they lay at its ends; widen it if that "
+            "matters."
         )
 
 

@@ -19,11 +19,10 @@ from napari_fluorgen.models import ModelSpec, save_package
 from napari_fluorgen.segmentation import segment_nuclei
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.config import TrainingConfig
-from napari_fluorgen.training.data import Pair, load_pairs
-from napari_fluorgen.training.pairs import find_pairs
+from napari_fluorgen.training.data import Pair
+from napari_fluorgen.training.reading import load_part, plane_record
 
 _TEST_SIZE = 128
-_SMALLEST_WINDOW = 0.3  # of a stack, that `augment.draw_planes` draws from
 CALIBRATED = (
     "Confidence maps are calibrated on fields that were used for nothing else; their "
     "guarantee holds for fields like these only."
@@ -58,22 +57,10 @@ def write_package(
     """
     divisor = math.lcm(*(network.architecture.divisor for network in config.networks.values()))
 
-    def load(pairs: Path) -> list[Pair]:
-        return load_pairs(
-            pairs,
-            config.input,
-            config.outputs,
-            config.pixel_size_um,
-            len(config.z_um),
-            z_um=config.z_um,
-            registration=config.data.registration,
-            cache=config.data.cache,
-        )
-
-    validation = load(config.data.validation)
+    validation = load_part(config, "validation")
     calibration = None
     if config.data.calibration is not None and "nuclei" in networks:
-        pairs = load(config.data.calibration)
+        pairs = load_part(config, "calibration")
         found = found_nuclei(networks["nuclei"], pairs, config, divisor)
         intervals = calibrate_intervals(
             {
@@ -107,7 +94,7 @@ def write_package(
                 "torch": str(torch.__version__),
             },
         }
-        | _plane_range(config),
+        | plane_record(config),
         simulated=config.simulated,
         general=config.general,
     )
@@ -125,17 +112,6 @@ def write_package(
         overwrite=overwrite,
         half_weights=config.half_weights,
     )
-
-
-def _plane_range(config: TrainingConfig) -> dict[str, Any]:
-    """Spans of planes that networks saw which learned from random planes of deeper stacks."""
-    if all(config.data_for(s).augment.planes != "random" for s in config.networks):
-        return {}
-    stack, _ = find_pairs(config.data.train)[0].open()
-    if stack.z_um is None:
-        return {}
-    span = float(np.ptp(stack.z_um))
-    return {"plane_range_um": [round(_SMALLEST_WINDOW * span, 3), round(span, 3)]}
 
 
 def found_nuclei(

@@ -31,9 +31,10 @@ from napari_fluorgen.training.checkpoints import (
     recipe_of,
 )
 from napari_fluorgen.training.config import TrainingConfig
-from napari_fluorgen.training.data import Crops, Pair, load_pairs
+from napari_fluorgen.training.data import Crops, Pair
 from napari_fluorgen.training.loading import Fields, epochs_of, make_loaders, steps_per_epoch
 from napari_fluorgen.training.modules import StainModule
+from napari_fluorgen.training.reading import load_part
 from napari_fluorgen.training.start import starting_weights
 
 _log = logging.getLogger(__name__)
@@ -182,24 +183,9 @@ def train_networks(
 
 def _read_pairs(config: TrainingConfig, on_note: Callable[[str], None]) -> dict[str, list[Pair]]:
     data = config.data
-    varied = any(config.data_for(stain).augment.planes == "random" for stain in config.networks)
-
-    def load(path: Path, planes: int | None) -> list[Pair]:
-        return load_pairs(
-            path,
-            config.input,
-            config.outputs,
-            config.pixel_size_um,
-            planes,
-            z_um=config.z_um,
-            registration=data.registration,
-            cache=data.cache,
-            on_note=on_note,
-        )
-
     pairs = {
-        "train": load(data.train, None if varied else len(config.z_um)),
-        "validation": load(data.validation, len(config.z_um)),
+        "train": load_part(config, "train", on_note),
+        "validation": load_part(config, "validation", on_note),
     }
     for stain in config.networks:
         if not any(stain in pair.stains for pair in pairs["validation"]):
@@ -207,9 +193,14 @@ def _read_pairs(config: TrainingConfig, on_note: Callable[[str], None]) -> dict[
                 f"{data.validation} has no true {stain} image, by which that network would be "
                 "judged: add some or leave the network out."
             )
-    if data.calibration is not None:  # used at the end: say now what is wrong with it
-        held = load(data.calibration, len(config.z_um))
-        if "nuclei" in config.networks and not any(pair.labels.any() for pair in held):
+    if data.calibration is not None and "nuclei" not in config.networks:
+        on_note(
+            f"{data.calibration} is not used: confidence is calibrated on nuclei, of which this "
+            "model has no network; train one as well or leave data.calibration out."
+        )
+    elif data.calibration is not None:  # used at the end: say now what is wrong with it
+        held = load_part(config, "calibration", on_note)
+        if not any(pair.labels.any() for pair in held):
             raise InputError(
                 f"{data.calibration} has no nuclei, neither labels nor a nuclear stain, by which "
                 "confidence is calibrated: add them or leave data.calibration out."

@@ -132,7 +132,9 @@ def spec_for(start: ModelSpec, stacks: Sequence[BrightfieldStack], notes: list[s
     ModelSpec
         `start` with another ``training`` and ``z_um``.
     """
-    training: dict[str, Any] = {"focus_order": order_of_pairs(start, stacks)}
+    training: dict[str, Any] = {
+        "focus_order": focus.order_of_stacks(stacks, start.input, start.pixel_size_um)
+    }
     if "plane_range_um" in start.training:
         training["plane_range_um"] = start.training["plane_range_um"]
     spec = start.model_copy(update={"training": training, "simulated": False})
@@ -151,27 +153,6 @@ def spec_for(start: ModelSpec, stacks: Sequence[BrightfieldStack], notes: list[s
     return spec.model_copy(update={"training": training, "z_um": tuple(float(z) for z in heights)})
 
 
-def order_of_pairs(start: ModelSpec, stacks: Sequence[BrightfieldStack]) -> int:
-    """Direction in which the pairs' ascending planes run: 1 with the light, -1 against it.
-
-    0 where most pairs do not tell or two contradict each other: `match_stack` then takes planes
-    as they stand, in training as in staining.
-    """
-    if start.input.kind != "background":
-        return 0
-    found = []
-    for stack in stacks:
-        if stack.shape[0] < 2:
-            continue
-        size = stack.pixel_size_um or (start.pixel_size_um, start.pixel_size_um)
-        order = np.arange(stack.shape[0]) if stack.z_um is None else np.argsort(stack.z_um)
-        planes = focus.sample_planes(stack.data)[order]
-        contrast = focus.contrast_planes(planes, float(np.sqrt(size[0] * size[1])))
-        found.append(focus.order_of_focus(contrast))
-    told = {order for order in found if order}
-    return told.pop() if len(told) == 1 and 2 * np.count_nonzero(found) >= len(found) else 0
-
-
 def read_field(
     stack: BrightfieldStack, spec: ModelSpec, start: ModelSpec, notes: list[str]
 ) -> TunedField:
@@ -181,7 +162,7 @@ def read_field(
     ----------
     stack : BrightfieldStack
         With true stains, and nuclei labels under ``"labels"`` where there are any; otherwise the
-        nuclei are segmented in the true nuclei stain.
+        nuclei are segmented in the true nuclei stain, of the sizes that `spec` allows.
     spec, start : ModelSpec
         Of the new and of the start model.
     notes : list of str
@@ -219,7 +200,12 @@ def read_field(
     if labels is None and "nuclei" in truth:
         from napari_fluorgen.segmentation.fluorescence import segment_fluorescence
 
-        labels = segment_fluorescence(truth["nuclei"], pixel_size_um=adaptation.pixel_size_um)
+        labels = segment_fluorescence(
+            truth["nuclei"],
+            pixel_size_um=adaptation.pixel_size_um,
+            min_area_um2=spec.nuclei.min_area_um2,
+            max_area_um2=spec.nuclei.max_area_um2,
+        )
         notes.append(
             "There are no nuclei labels: nuclei were segmented automatically in the true nuclei "
             "stain, and the figures of nuclei are against that segmentation."
@@ -292,6 +278,21 @@ def range_of(images: Sequence[NDArray[np.float32]], start: StainRange | None) ->
     bottom = max(0.0, low - 0.05 * (high - low))
     top = min(float(values.max()), bottom + 1.5 * (high - bottom))
     return StainRange(minimum=float(np.floor(bottom)), maximum=float(np.ceil(max(top, bottom + 1))))
+
+
+def wide_sizes(nuclei: NucleiSettings) -> NucleiSettings:
+    """Sizes within which true nuclei are looked for before the sizes of the pairs are known.
+
+    From half the smallest to four times the largest area that the start allows: nuclei of other
+    cells, or of twice its diameter, are what the new model is to learn, while specks and the
+    glow of whole clumps still are none.
+    """
+    return nuclei.model_copy(
+        update={
+            "min_area_um2": nuclei.min_area_um2 / 2,
+            "max_area_um2": nuclei.max_area_um2 * 4,
+        }
+    )
 
 
 def nuclei_settings(

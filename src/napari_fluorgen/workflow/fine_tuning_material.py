@@ -12,7 +12,8 @@ from torch import nn
 from napari_fluorgen.errors import InputError, ModelError
 from napari_fluorgen.models import PROBABILITY, Model, ModelSpec, StainRange
 from napari_fluorgen.stack import STAINS, BrightfieldStack
-from napari_fluorgen.staining.focus import SIMULATED_ORDER
+from napari_fluorgen.staining.focus import order_of_model
+from napari_fluorgen.training.data import check_counts
 from napari_fluorgen.training.modules import correlate, dice
 from napari_fluorgen.training.planes import reverse_planes
 from napari_fluorgen.workflow.fine_tuning_fields import (
@@ -23,6 +24,7 @@ from napari_fluorgen.workflow.fine_tuning_fields import (
     read_field,
     register_fields,
     spec_for,
+    wide_sizes,
 )
 from napari_fluorgen.workflow.fine_tuning_request import FineTuneRequest, FineTuneScores
 from napari_fluorgen.workflow.fine_tuning_scores import (
@@ -141,7 +143,11 @@ def prepare(
     check_memory(stacks, start.spec)
     spec = spec_for(start.spec, stacks, notes)
     said: list[str] = []
-    fields = [read_field(stack, spec, start.spec, said) for stack in stacks]
+    wide = spec.model_copy(update={"nuclei": wide_sizes(spec.nuclei)})
+    fields = [read_field(stack, wide, start.spec, said) for stack in stacks]
+    for field in fields:
+        for stain, image in field.stains.items():
+            check_counts(field.name, stain, image)
     if request.registration != "off":
         fields = register_fields(fields, spec.pixel_size_um, request.registration, said)
     notes += dict.fromkeys(said)
@@ -169,7 +175,7 @@ def prepare(
     )
     networks = {stain: network.to(device) for stain, network in start.networks().items()}
     known = parts["training"][:_FITTED_PARTS]
-    order = int(start.spec.training.get("focus_order", SIMULATED_ORDER))
+    order = order_of_model(start.spec)
     reverse = reads_reversed(
         networks, known, start.spec, guess=order * spec.training["focus_order"] < 0
     )

@@ -31,7 +31,6 @@ from napari_fluorgen.workflow.fine_tuning_request import (
     FineTuneScores,
 )
 from napari_fluorgen.workflow.fine_tuning_scores import best_threshold, predict, score, segment
-from napari_fluorgen.workflow.interval_widths import unclipped
 from napari_fluorgen.workflow.provenance import timestamp, versions
 
 _TEST_SIDE = 128
@@ -213,7 +212,7 @@ def _intervals(material: Material) -> dict[str, IntervalCalibration]:
             stain: [
                 (
                     predict({stain: material.networks[stain]}, part.planes, spec)[stain],
-                    unclipped(part.stains[stain], spec.outputs[stain]),
+                    spec.outputs[stain].unclipped(part.stains[stain]),
                 )
                 for part in material.parts["calibration"]
                 if stain in part.stains

@@ -6,21 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari_fluorgen.confidence import Calibration
-    from napari_fluorgen.models import ModelSpec, StainRange
+    from napari_fluorgen.models import ModelSpec
 
 NO_INTERVALS = "carries no intervals of"
 """Part of the sentence that is said where intervals are missing."""
 _COUNTS = 65535
-
-
-def unclipped(counts: ArrayLike, scale: StainRange) -> NDArray[np.float32]:
-    """Counts in the scale of the networks; what they cannot predict lies outside [0, 1]."""
-    span = np.float32(scale.maximum - scale.minimum)
-    return (np.asarray(counts, np.float32) - np.float32(scale.minimum)) / span
 
 
 def interval_widths(
@@ -60,12 +54,12 @@ def interval_widths(
             continue
         scale, counts = spec.outputs[stain], images[stain]
         span = scale.maximum - scale.minimum
-        predicted = unclipped(counts, scale)
+        predicted = scale.unclipped(counts)
         low, high = interval(
             resample.resize(predicted, model_shape),
             None,
             intervals[stain],
-            limits=(float(unclipped(0, scale)), float(unclipped(_COUNTS, scale))),
+            limits=(float(scale.unclipped(0)), float(scale.unclipped(_COUNTS))),
         )
         high -= low
         width = resample.resize(high, counts.shape)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from napari_fluorgen.confidence import INTERVAL_STAINS, calibrate, calibrate_intervals
 from napari_fluorgen.errors import Cancelled, InputError, ModelError
 from napari_fluorgen.io.atomic import check_replaceable, output_error, path_exists
-from napari_fluorgen.workflow.interval_widths import unclipped
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model
@@ -195,6 +194,7 @@ def _predicted(
     in `work`; the middle of the fields whose numbers are in `drawn` to `samples`.
     """
     from napari_fluorgen.models import PROBABILITY
+    from napari_fluorgen.training.data import check_counts
     from napari_fluorgen.training.registration import sample_of
     from napari_fluorgen.workflow.fine_tuning_fields import LABELS, pair_of, read_field
     from napari_fluorgen.workflow.fine_tuning_scores import predict, segment
@@ -215,7 +215,8 @@ def _predicted(
         networks = {stain: model.network(stain) for stain in ("nuclei", *known)}
         maps = predict(networks, field.planes, model.spec)
         for stain in known:
-            true = unclipped(field.stains[stain], model.spec.outputs[stain])
+            check_counts(field.name, stain, field.stains[stain])
+            true = model.spec.outputs[stain].unclipped(field.stains[stain])
             kept = [_on_disk(work / f"{number}_{stain}_{kind}.npy", image)
                     for kind, image in (("predicted", maps[stain]), ("true", true))]  # fmt: skip
             stains[stain].append((kept[0], kept[1]))
