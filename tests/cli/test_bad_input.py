@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_fluorgen.workflow import batch as batch_module
+from napari_fluorgen.workflow import batch_field
 
 PLANES = np.random.default_rng(0).integers(2000, 4000, (7, 64, 64), np.uint16)
 
@@ -261,7 +261,7 @@ def test_read_only_folder(fluorgen, installed, stack_file, tmp_path) -> None:
 
 def test_no_disk_space(fluorgen, installed, stack_file, tmp_path, monkeypatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(batch_module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(batch_field.shutil, "disk_usage", lambda path: usage)
     ran = fluorgen("stain", stack_file, "-o", tmp_path / "out", "--model", "tiny")
     assert "disk space" in said(ran)
     assert not (tmp_path / "out").exists()
@@ -273,7 +273,7 @@ def test_a_disk_that_fills_up_leaves_a_summary_of_what_is_done(
     free = iter([10**12, 1000])
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(
-        batch_module.shutil, "disk_usage", lambda path: usage._replace(free=next(free))
+        batch_field.shutil, "disk_usage", lambda path: usage._replace(free=next(free))
     )
     ran = fluorgen("stain", plate.folder, "-o", tmp_path / "out", "--model", "tiny", "--json")
     assert "disk space" in said(ran)

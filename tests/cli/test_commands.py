@@ -148,6 +148,11 @@ def test_evaluate_against_the_plate(fluorgen, stained, plate, tmp_path) -> None:
     assert "official pixel error" in ran.out
     assert "SSIM" in ran.out
     assert "scores.html" in ran.out
+    image = next(plate.folder.glob("*C01.tif"))
+    (plate.folder / image.name.replace("Z01", "Z02")).write_bytes(image.read_bytes())
+    ran = fluorgen(*command, "-o", tmp_path / "scores", "--overwrite")
+    assert "Note: C01 of" in ran.err
+    assert "has 2 planes: no nuclei stain is read of 1 field" in ran.err
 
 
 def test_features_that_were_asked_for_are_not_silently_left_out(

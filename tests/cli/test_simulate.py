@@ -68,3 +68,9 @@ def test_overwriting_a_simulated_plate_keeps_what_others_put_into_it(tmp_path):
         assert kept.exit_code == 1
         assert name in kept.stderr
         assert (folder / name).read_text() == "years of work"
+
+
+def test_the_help_speaks_of_optics_not_of_networks():
+    told = _run("--help").output
+    assert "optics" in told
+    assert "networks" not in told

@@ -20,10 +20,10 @@ from napari_fluorgen.workflow import (
     FieldStarted,
     FieldWritten,
     StainRequest,
+    batch_field,
     drain,
     stain_batch,
 )
-from napari_fluorgen.workflow import batch as batch_module
 
 REQUEST = StainRequest.build(model="tiny", device="cpu", precision="float32")
 
@@ -200,7 +200,7 @@ def test_full_disk_is_said_before_the_field_is_stained(
     run, stack_file, tmp_path, monkeypatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(batch_module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(batch_field.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OutputError, match="No disk space"):
         run(stack_file, tmp_path / "out")
     assert not (tmp_path / "out").exists()

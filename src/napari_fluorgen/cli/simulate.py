@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,7 +31,12 @@ def simulate(
     plate: Annotated[
         str | None, typer.Option("--plate", metavar="NAME", help="Plate name in the file names.")
     ] = None,
-    device: options.Device = "cpu",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        typer.Option(
+            "--device", help="Where the optics are computed; auto takes the fastest that exists."
+        ),
+    ] = "cpu",
     overwrite: options.Overwrite = False,
     json: output.JsonFlag = False,
 ) -> None:

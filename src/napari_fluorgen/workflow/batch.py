@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,26 +18,20 @@ from napari_fluorgen.errors import (
     StorageError,
 )
 from napari_fluorgen.io.atomic import output_error, stops_writing
-from napari_fluorgen.stack import BrightfieldStack, StainedField
+from napari_fluorgen.workflow.batch_field import one_field
 from napari_fluorgen.workflow.events import (
     FieldEnded,
     FieldFailed,
     FieldSkipped,
     FieldStarted,
     FieldWritten,
-    Stage,
 )
-from napari_fluorgen.workflow.field import StopCheck, StopPoint, stain_field
-from napari_fluorgen.workflow.provenance import input_digest
+from napari_fluorgen.workflow.field import StopCheck
 from napari_fluorgen.workflow.request import StainRequest
-from napari_fluorgen.workflow.streamed import stream_field
 
 if TYPE_CHECKING:
-    from napari_fluorgen.io import FieldSource, FoundFields
+    from napari_fluorgen.io import FoundFields
     from napari_fluorgen.models import Model
-
-_BYTES_PER_PIXEL = 3 * 2 + 4 + 3 * 4
-"""Three uint16 images, labels, probability and two p-value maps, before compression."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +107,17 @@ def stain_batch(
     overwrite : bool
         Replace results that exist.
     resume : bool
-        Leave fields that were finished with an equal request, model and input; redo the others.
-        A field whose result is of another input of the same name fails.
+        Leave fields that were finished with an equal request, model and input, pixel size and
+        heights included; redo the others. A field whose result is of another input of the same
+        name fails.
     model, should_stop
         As in `stain_field`.
 
     Yields
     ------
     FieldStarted, Planned, TileDone, Stage, FieldDone, FieldWritten, FieldSkipped, FieldFailed
-        A field's events follow its `FieldStarted`.
+        A field's events follow its `FieldStarted`. One that another program is staining into
+        `folder` fails.
 
     Returns
     -------
@@ -231,59 +225,6 @@ def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
         )
 
 
-def _check_not_the_plate(stack: BrightfieldStack, folder: Path) -> None:
-    """Stains carry the names of a plate's own fluorescence files: never write among those."""
-    if stack.channel_files and folder.resolve() == Path(stack.source).resolve():
-        raise StorageError(
-            f"{folder} is the plate's own folder, where stains would take the names of its "
-            "fluorescence files: name another folder."
-        )
-
-
-def _finished(
-    stack: BrightfieldStack,
-    request: StainRequest,
-    folder: Path,
-    model: Model,
-    should_stop: StopCheck | None,
-) -> bool:
-    """Return whether a readable result of the same request, model and input lies in `folder`.
-
-    Time, machine and versions may differ: they do not change what was asked for.
-
-    Raises
-    ------
-    OutputError
-        The result is that of another input.
-    """
-    from napari_fluorgen.io import results
-    from napari_fluorgen.io.run_record import read_record
-
-    name = stack.identity.name
-    before = read_record(folder, name).get("input", {})
-    moved = before.get("source") != stack.source
-    digest = None
-    if moved and "digest" in before:  # the same pixels elsewhere are the same input
-        digest = input_digest(stack.data, StopPoint(should_stop))
-        if digest != before["digest"]:
-            raise OutputError(
-                f"The result '{name}' in {folder} belongs to another input, "
-                f"{before.get('source') or 'which is not named'}, and is not replaced by that of "
-                f"{stack.source}: use --overwrite or another folder."
-            )
-    try:
-        record = results.read_field(folder, name, lazy=True).provenance
-    except InputError:
-        return False
-    if record.get("request") != request.to_record():
-        return False
-    if record.get("model", {}).get("digest") != model.digest:
-        return False
-    if digest is None:  # last: it reads all of the input
-        digest = input_digest(stack.data, StopPoint(should_stop))
-    return bool(record.get("input", {}).get("digest") == digest)
-
-
 def check_output_folder(folder: Path) -> None:
     """Raise `OutputError` when nothing can be written below `folder`; creates nothing."""
     nearest = folder
@@ -298,80 +239,3 @@ def check_output_folder(folder: Path) -> None:
             f"{folder} cannot be written because {nearest} is read-only for you: "
             "name another folder or change its permissions."
         )
-
-
-def check_disk_space(folder: Path, needed: int, what: str) -> None:
-    """Raise `OutputError` when the disk of `folder` has less than `needed` bytes left."""
-    nearest = folder
-    while not nearest.exists():
-        nearest = nearest.parent
-    free = shutil.disk_usage(nearest).free
-    if free < needed:
-        raise StorageError(
-            f"No disk space for {what} in {folder}: it needs up to {needed / 1e6:.0f} MB and "
-            f"{free / 1e6:.0f} MB are free; free some space or name a folder on another disk."
-        )
-
-
-def one_field(
-    source: FieldSource,
-    request: StainRequest,
-    folder: Path,
-    format: str,
-    overwrite: bool,
-    resume: bool,
-    model: Model,
-    should_stop: StopCheck | None,
-) -> Generator[Any, None, FieldWritten | FieldSkipped]:
-    """Stain and write one field; parameters, events and errors are those of `stain_batch`."""
-    from napari_fluorgen.io import results
-    from napari_fluorgen.io.run_record import RUN_FILE
-
-    began = time.perf_counter()
-    stack = source.open()
-    # The record tells inputs apart by it: a.tif may be another one in another working directory.
-    if stack.source:
-        stack = replace(stack, source=str(Path(stack.source).absolute()))
-    _check_not_the_plate(stack, folder)
-    # A killed run may leave files of a field that the record does not know yet.
-    again = resume and (folder / RUN_FILE).is_file()
-    if again and _finished(stack, request, folder, model, should_stop):
-        return FieldSkipped(stack.identity, "already stained with these settings")
-    check_disk_space(
-        folder, stack.shape[1] * stack.shape[2] * _BYTES_PER_PIXEL, stack.identity.name
-    )
-    replaced = overwrite or again
-    results.check_free(
-        folder,
-        stack.identity,
-        stack.channel_files,
-        model.spec.stains,
-        format=format,
-        overwrite=replaced,
-    )
-    if format == "ome-zarr" and not request.intervals:
-        field, files = yield from stream_field(
-            stack,
-            request,
-            folder,
-            model=model,
-            overwrite=replaced,
-            resume=resume,
-            should_stop=should_stop,
-        )
-    else:
-        field = yield from stain_field(stack, request, model=model, should_stop=should_stop)
-        yield Stage("writing")
-        files = results.write_field(field, folder, format=format, overwrite=replaced)
-    return FieldWritten(
-        identity=stack.identity,
-        files=tuple(str(file) for file in files),
-        nuclei=len(field.nuclei["label"]),
-        messages=messages_of(stack, field),
-        seconds=time.perf_counter() - began,
-    )
-
-
-def messages_of(stack: BrightfieldStack, field: StainedField) -> tuple[str, ...]:
-    """Return what the user has to be told about a field: reader's notes, then adaptations."""
-    return tuple(dict.fromkeys((*stack.notes, *field.provenance.get("messages", ()))))

@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fluorgen import __version__
 from napari_fluorgen.errors import Cancelled, ConfigError, DeviceError
-from napari_fluorgen.workflow.batch import (
-    BatchSummary,
-    Tally,
-    one_field,
-    prepare_batch,
-    reason_of,
-)
+from napari_fluorgen.workflow.batch import BatchSummary, Tally, prepare_batch, reason_of
+from napari_fluorgen.workflow.batch_field import one_field
 from napari_fluorgen.workflow.events import FieldEnded, FieldFailed, FieldStarted
 from napari_fluorgen.workflow.field import StopCheck, drain
 from napari_fluorgen.workflow.request import StainRequest

@@ -170,10 +170,13 @@ def _check_shapes(found: StainImages, truth: StainImages) -> None:
 def read_predictions(
     folder: str | Path,
     *,
+    notes: list[str] | None = None,
     progress: Progress | None = None,
     should_stop: StopCheck | None = None,
 ) -> Iterator[StainImages]:
     """Read what `fluorgen stain` wrote, or stains of another program with the same file names.
+
+    `notes` gains what `find_stains` leaves out.
 
     Raises
     ------
@@ -190,7 +193,7 @@ def read_predictions(
                 stained.identity.name, stained.images, stained.nuclei_labels, stained.pixel_size_um
             )
         return
-    for files in find_stains(folder).values():
+    for files in find_stains(folder, notes).values():
         if should_stop is not None and should_stop():
             raise Cancelled("The comparison was stopped; nothing was written.")
         yield files.read()
@@ -253,8 +256,9 @@ def evaluate_folders(
 
     check_scores(output, overwrite=overwrite)
     command = find_cellprofiler(cellprofiler) if features or cellprofiler else None
-    truths = find_stains(truth)
-    fields = read_predictions(predicted, progress=progress, should_stop=should_stop)
+    left_out: list[str] = []
+    truths = find_stains(truth, left_out)
+    fields = read_predictions(predicted, notes=left_out, progress=progress, should_stop=should_stop)
     with ExitStack() as stack:
         run: FeatureRun | None = None
         sizes: list[tuple[float, float]] = []
@@ -281,7 +285,9 @@ def evaluate_folders(
                     full.append(no_space(error))
 
         evaluation = evaluate_fields(fields, truths, gather=gather, pixel_size_um=pixel_size_um)
-        evaluation = replace(evaluation, notes=(*evaluation.notes, *unfit, *full))
+        evaluation = replace(
+            evaluation, notes=(*dict.fromkeys(left_out), *evaluation.notes, *unfit, *full)
+        )
         size = (pixel_size_um, pixel_size_um) if pixel_size_um else next(iter(sizes), None)
         if run is not None and command is not None and not full:
             evaluation = add_features(

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import FluorgenError
-from napari_fluorgen.workflow.stain_files import StainImages, find_stains, outline_nuclei
+from napari_fluorgen.workflow.stain_files import (
+    StainFiles,
+    StainImages,
+    find_stains,
+    outline_nuclei,
+)
 
 if TYPE_CHECKING:
     from napari_fluorgen.io.found import FieldSource
@@ -85,6 +90,10 @@ class PictureSource:
         return list(results.list_fields(self.predicted))
 
     @cached_property
+    def _predictions(self) -> dict[str, StainFiles]:
+        return find_stains(self.predicted)
+
+    @cached_property
     def _stacks(self) -> dict[str, FieldSource]:
         """Brightfield stacks: beside the true stains, or where the staining took them from."""
         from napari_fluorgen.io import find_fields
@@ -109,7 +118,7 @@ class PictureSource:
         if name in self._stained:
             field = results.read_field(self.predicted, name)
             return StainImages(name, field.images, field.nuclei_labels), truth
-        return find_stains(self.predicted)[name].read(), truth
+        return self._predictions[name].read(), truth
 
     def brightfield(self, name: str) -> NDArray | None:
         """Return the middle plane of a field, or None where it is not at hand."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,14 +40,17 @@ class StainImages:
     pixel_size_um: tuple[float, float] | None = None
 
 
-def find_stains(folder: str | Path) -> dict[str, StainFiles]:
+def find_stains(folder: str | Path, notes: list[str] | None = None) -> dict[str, StainFiles]:
     """List the stain images below a folder by field name; nothing is read.
 
     Parameters
     ----------
     folder : path
         With CellVoyager names (C01 nuclei, C02 lipids, C03 cytoplasm) or ``<name>_nuclei.tif``
-        and so on; labels of nuclei lie in ``labels/<name>_nuclei.tif``.
+        and so on; labels of nuclei lie in ``labels/<name>_nuclei.tif``. A channel that a
+        plate's settings light with the lamp is no stain, and neither is one of several planes.
+    notes : list of str, optional
+        Gains a sentence on each channel that is left out.
 
     Returns
     -------
@@ -61,15 +65,18 @@ def find_stains(folder: str | Path) -> dict[str, StainFiles]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: name one with stains (C01, C02, C03).")
+    paths = [path for path in sorted(folder.rglob("*")) if _may_be_stain(path)]
+    left_out, reasons = _left_out(paths)
     images: dict[str, dict[str, Path]] = {}
     labels: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in paths:
         found = _stain_of(path)
-        if found is None or path.name.startswith(".") or path.parent.name == "confidence":
-            continue
+        of_objects = path.parent.name == "labels"
+        if found is None or path in left_out or (of_objects and found[1] != "nuclei"):
+            continue  # other labels are of cells
         name, stain = found
-        known = labels if path.parent.name == "labels" else images.setdefault(name, {})
-        key = name if path.parent.name == "labels" else stain
+        known = labels if of_objects else images.setdefault(name, {})
+        key = name if of_objects else stain
         if key in known:
             raise InputError(
                 f"{folder} holds {stain} of '{name}' twice, {known[key]} and {path}: "
@@ -78,24 +85,63 @@ def find_stains(folder: str | Path) -> dict[str, StainFiles]:
         known[key] = path
     if not any(images.values()):
         raise InputError(
-            f"{folder} holds no stains: expected the channels C01, C02, C03 of a plate, or files "
-            "named <field>_nuclei.tif, <field>_lipids.tif, <field>_cytoplasm.tif."
+            f"{folder} holds no stains: expected the channels C01, C02, C03 of a plate, one plane "
+            "each, or files named <field>_nuclei.tif, <field>_lipids.tif, <field>_cytoplasm.tif"
+            + "".join(f"; {reason.removesuffix('.')}" for reason in reasons)
+            + "."
         )
+    if notes is not None:
+        notes += reasons
     return {name: StainFiles(name, files, labels.get(name)) for name, files in images.items()}
+
+
+def _may_be_stain(path: Path) -> bool:
+    return (
+        path.suffix.lower() in (".tif", ".tiff", ".png")
+        and not path.name.startswith(".")
+        and path.parent.name != "confidence"
+    )
 
 
 def _stain_of(path: Path) -> tuple[str, str] | None:
     """Name of the field and the stain of an image file; None where it is no stain."""
     from napari_fluorgen.io.cellvoyager import parse_name
 
-    if path.suffix.lower() not in (".tif", ".tiff", ".png"):
-        return None
     plane = parse_name(path.name)
     if plane is not None:
-        stain = 1 <= plane.channel <= len(STAINS) and plane.plane == 1
+        stain = 1 <= plane.channel <= len(STAINS)
         return (plane.stem, STAINS[plane.channel - 1]) if stain else None
     name, _, last = path.stem.rpartition("_")
     return (name, last) if name and last in STAINS else None
+
+
+def _left_out(paths: Iterable[Path]) -> tuple[set[Path], list[str]]:
+    """Images of a plate that are no stain though their channel is one, and sentences on them."""
+    from napari_fluorgen.io.cellvoyager import parse_name
+    from napari_fluorgen.io.cellvoyager_xml import read_metadata
+
+    planes: dict[tuple[Path, str, int], dict[Path, int]] = defaultdict(dict)
+    for path in paths:
+        plane = parse_name(path.name)
+        if plane is not None and 1 <= plane.channel <= len(STAINS):
+            planes[path.parent, plane.stem, plane.channel][path] = plane.plane
+    lamp = {plate: read_metadata(plate).transmitted for plate in {key[0] for key in planes}}
+    left_out: set[Path] = set()
+    fields: dict[str, list[str]] = defaultdict(list)
+    for (plate, name, channel), numbers in planes.items():
+        depth = len(set(numbers.values()))
+        if channel in lamp[plate]:
+            reason = f"C{channel:02d} of {plate} is lit by the lamp"
+        elif depth > 1:
+            reason = f"C{channel:02d} of {plate} has {depth} planes"
+        else:
+            continue
+        left_out |= numbers.keys()
+        fields[f"{reason}: no {STAINS[channel - 1]} stain is read of"].append(name)
+    return left_out, [
+        f"{reason} {len(names)} field{'s' * (len(names) != 1)}, the first is {names[0]}."
+        for reason, names in fields.items()
+    ]
 
 
 def outline_nuclei(truth: StainImages, pixel_size_um: tuple[float, float] | None) -> StainImages:
