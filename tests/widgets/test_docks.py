@@ -252,6 +252,25 @@ def test_folders_that_cannot_be_written_are_named(viewer, qtbot, stack, result, 
     assert "is a file" in seen[0]
 
 
+def test_saved_results_come_back_where_they_lay(viewer, qtbot, stack, result, tmp_path):
+    source = add_stack(viewer, stack)[0]
+    source.translate = (0, 100, 200)
+    source.rotate = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+    labels = add_result(viewer, result, source)[-1]
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    dock.folder.setText(str(tmp_path))
+    dock.save_button.click()
+    qtbot.waitUntil(lambda: "written to" in dock.done.text(), timeout=WAIT)
+    (folder,) = tmp_path.iterdir()
+    again = viewer.open(folder, plugin="napari-fluorgen")[-1]
+    np.testing.assert_allclose(again.extent.world, labels.extent.world)
+    viewer.layers.selection = [x for x in viewer.layers if x.source.path is None]
+    viewer.layers.save(str(tmp_path / "napari"), selected=True, plugin="napari-fluorgen")
+    again = viewer.open(tmp_path / "napari", plugin="napari-fluorgen")[-1]
+    np.testing.assert_allclose(again.extent.world, labels.extent.world)
+
+
 def test_saved_results_are_opened_again(viewer, qtbot, stack, result, tmp_path):
     measure, load = MeasureDock(viewer), LoadDock(viewer)
     for dock in (measure, load):

@@ -17,6 +17,7 @@ from napari_fluorgen.widgets.presenters.layers import (
     result_layers,
     stack_layers,
 )
+from napari_fluorgen.widgets.presenters.results import PLACE
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 if TYPE_CHECKING:
@@ -147,10 +148,18 @@ def read_result(folder: Path, name: str) -> list[LayerSpec]:
     InputError
         A file of it is missing or damaged.
     """
+    from napari_fluorgen.errors import InputError
     from napari_fluorgen.io.results import read_field
+    from napari_fluorgen.io.run_record import RUN_FILE
 
     result = read_field(folder, name)
-    spatial = Spatial.of_pixels(result.pixel_size_um)
+    try:
+        spatial = Spatial.of_pixels(result.pixel_size_um).at(result.provenance.get(PLACE, {}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder / RUN_FILE} says of '{name}' no place that can be understood: remove "
+            f"'{PLACE}' from its record."
+        ) from error
     specs = result_layers(result, spatial, run=uuid.uuid4().hex)
     # By its record one knows later whether the files are still those that were read.
     version = json.dumps(result.provenance, sort_keys=True, default=str)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
 
@@ -42,6 +44,7 @@ def write_results(path: str, layer_data: list[LayerData]) -> list[str]:
             name=meta.get("name", ""),
             metadata=meta.get("metadata", {}),
             features=meta.get("features"),
+            **_grid(meta, np.ndim(data)),
         )
         for data, meta, _kind in layer_data
     ]
@@ -52,6 +55,15 @@ def write_results(path: str, layer_data: list[LayerData]) -> list[str]:
     ours = {id(layer) for run in complete for layer in run.layers.values()}
     others = [one for one, layer in zip(layer_data, layers, strict=True) if id(layer) not in ours]
     return written + (_write_as_napari(path, others) if others else [])
+
+
+def _grid(meta: dict[str, Any], ndim: int) -> dict[str, Any]:
+    """What `Spatial.of_layer` asks a layer for."""
+    identity = {"translate": np.zeros(ndim), "rotate": np.eye(ndim), "shear": np.zeros(1)}
+    known = {"scale": np.ones(ndim), "units": ("pixel",) * ndim, "axis_labels": ("y", "x")}
+    found = {name: meta.get(name, usual) for name, usual in (identity | known).items()}
+    affine = SimpleNamespace(affine_matrix=meta.get("affine", np.eye(ndim + 1)))
+    return {**found, "affine": affine, "ndim": ndim}
 
 
 def _write_as_napari(path: str, layer_data: list[LayerData]) -> list[str]:

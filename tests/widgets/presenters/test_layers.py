@@ -31,13 +31,11 @@ from napari_fluorgen.widgets.presenters.results import (
 )
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
+from ..conftest import layer_of  # noqa: TID252 - the layers of all docks
+
 
 def as_layers(specs):
-    """What napari makes of the specs, as far as the presenters look at it."""
-    return [
-        SimpleNamespace(data=s.data, name=s.kwargs["name"], metadata=s.kwargs["metadata"])
-        for s in specs
-    ]
+    return [layer_of(spec) for spec in specs]
 
 
 def test_stack_is_one_layer_with_truth_hidden_above(stack):
@@ -202,7 +200,7 @@ def test_a_layer_that_lost_planes_can_still_be_stained(stack):
 
 def test_a_duplicated_layer_does_not_replace_the_result(result, stack):
     layers = as_layers(result_layers(result, Spatial.of_stack(stack).plane(), run="r"))
-    copy = SimpleNamespace(**vars(layers[-1]))
+    copy = SimpleNamespace(metadata=layers[-1].metadata, name=layers[-1].name)
     (run,) = find_runs([*layers, copy])
     assert run.layers["nuclei labels"] is layers[-1]
 

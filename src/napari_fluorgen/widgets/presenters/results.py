@@ -22,6 +22,8 @@ from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 LABELS = "nuclei labels"
 P_VALUE = "p-value "
+PLACE = "place"
+"""In the record of a saved result: where its layers lay in napari, as `Spatial.place` says."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def _gather(run: Run) -> tuple[StainedField, NDArray[np.int64]]:
             for role, layer in run.layers.items()
             if role.startswith(P_VALUE)
         },
-        provenance=dict(record.get("provenance") or {}),
+        provenance=_provenance(record, labels_layer),
         channel_files=dict(record.get("channel_files") or {}),
         nuclei=_nuclei_table(labels_layer, present),
         verdict=record.get("verdict"),
@@ -163,6 +165,13 @@ def _gather(run: Run) -> tuple[StainedField, NDArray[np.int64]]:
         },
     )
     return field, present
+
+
+def _provenance(record: dict[str, Any], layer: Any) -> dict[str, Any]:
+    """How a result was made, and where the user has put it."""
+    known = {key: value for key, value in (record.get("provenance") or {}).items() if key != PLACE}
+    place = Spatial.of_layer(layer).place()
+    return {**known, PLACE: place} if place else known
 
 
 def _nuclei_table(layer: Any, present: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

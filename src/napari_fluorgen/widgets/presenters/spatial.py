@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,6 +121,37 @@ class Spatial:
         if self.affine is not None:
             keywords["affine"] = self.affine
         return keywords
+
+    def place(self) -> dict[str, Any]:
+        """Where the layer lies, ready for JSON; empty where it begins at the origin, unturned."""
+        found = {
+            name: np.asarray(value).tolist()
+            for name in ("translate", "rotate", "shear", "affine")
+            if (value := getattr(self, name)) is not None and np.any(value)
+        }
+        return {"scale": list(self.scale), **found} if found else {}
+
+    def at(self, place: Mapping[str, Any]) -> Spatial:
+        """Move this grid to a `place` that another of the same pixels had, in whatever units."""
+        if not place:
+            return self
+        factor = np.divide(self.scale, place["scale"])
+        affine = place.get("affine")
+        if affine is not None:
+            affine = np.array(affine, float)
+            affine[:-1, -1] *= factor
+        translate = np.multiply(place.get("translate", self.translate), factor)
+        rotate, shear = (
+            None if (value := place.get(name)) is None else np.array(value, float)
+            for name in ("rotate", "shear")
+        )
+        return replace(
+            self,
+            translate=tuple(map(float, translate)),
+            rotate=rotate,
+            shear=shear,
+            affine=affine,
+        )
 
     def pixel_size_um(self) -> tuple[float, float] | None:
         """Micrometres a pixel (y, x), or None where the units are not lengths."""
