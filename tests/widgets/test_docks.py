@@ -147,7 +147,7 @@ def test_answers_go_to_the_nuclei_that_were_asked_about(
     erased, measure = threading.Event(), measurement.measure_field
 
     def wait_and_measure(*arguments, **options):
-        erased.wait()
+        assert erased.wait(WAIT / 1000)
         return measure(*arguments, **options)
 
     monkeypatch.setattr(measurement, "measure_field", wait_and_measure)

@@ -316,6 +316,9 @@ def test_the_table_opens_below_and_follows_the_settings(
     assert "128 px" in table.title.text()
     stain_dock.controls.tile.setValue(64)
     assert "64 px" in table.title.text()
+    field.scale, field.units = (2, 0.5, 0.5), ("um",) * 3
+    assert "0.5 µm a pixel" in table.title.text()
+    table.output.path.setText(str(tmp_path / "mine"))
     other = tmp_path / "other"
     other.mkdir()
     write_site(other, "B03", 1, 4)
@@ -325,6 +328,7 @@ def test_the_table_opens_below_and_follows_the_settings(
     viewer.layers.selection.active = field
     stain_dock.plate.click()
     assert stain_dock.plate.dock is table
+    assert table.output.path.text(), "it is the same plate"
     assert "96 px" in table.title.text()
     qtbot.waitUntil(lambda: len(table.plate.rows) == 3, timeout=WAIT)
     stain(qtbot, table, tmp_path / "out")

@@ -43,6 +43,7 @@ def test_recalibration_makes_a_model_and_judges_again(
     assert "2 fields" in dock.recalibrate.done.text()
     assert "tiny-20x-recalibrated" in [model.name for model in list_models()]
     qtbot.waitUntil(lambda: dock.run().has_confidence, timeout=WAIT)
+    assert "B03 s1 is judged by it now" in dock.recalibrate.done.text()
     assert not dock.verdict.isVisibleTo(dock)
     assert dock.map.button.isEnabled()
     assert np.isfinite(labels.features["p_value"]).all()

@@ -315,6 +315,17 @@ def test_what_is_asked_for_must_be_there(request_, five, tmp_path):
         fine_tune(request_(overwrite=True), pairs=five)
 
 
+def test_a_stop_while_the_model_is_measured_keeps_nothing(request_, five):
+    def stage(sentence):
+        if sentence == "Writing the new model.":
+            raise Cancelled("discarded")
+
+    request = request_()
+    with pytest.raises(Cancelled):
+        fine_tune(request, pairs=five, stage=stage)
+    assert not (request.output / "rdf.yaml").exists()
+
+
 def test_stains_that_are_no_camera_counts_are_refused(request_, five):
     nuclei = [only(stack, "nuclei", "labels") for stack in five]
     share = [

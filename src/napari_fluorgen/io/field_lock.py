@@ -70,15 +70,14 @@ def _acquire(path: Path, name: str) -> BaseFileLock | None:
         lock: BaseFileLock = FileLock(path, thread_local=False)
         try:
             with path.open("ab") as file:
+                with contextlib.suppress(OSError):  # of somebody else, who let all write
+                    path.chmod(0o666)
                 with contextlib.suppress(Timeout):
                     lock.acquire(blocking=False)
                 if isinstance(lock, SoftFileLock):  # it would outlive a program that is killed
                     raise NotImplementedError
                 if not lock.is_locked:
-                    raise OutputError(
-                        f"'{name}' is being stained into {path.parent} by another program: wait "
-                        "until that has ended, or use another folder."
-                    )
+                    raise _taken(path, name)
                 if _is_at(path, file):
                     return lock
             lock.release()
@@ -86,9 +85,19 @@ def _acquire(path: Path, name: str) -> BaseFileLock | None:
             lock.release()
             path.unlink(missing_ok=True)
             return None
+        except PermissionError:
+            if path_exists(path):  # of somebody else, whom the folder keeps from removing it
+                raise _taken(path, name) from None
         except OSError:  # also where another program has just removed the folder that it made
             continue
     return None
+
+
+def _taken(path: Path, name: str) -> OutputError:
+    return OutputError(
+        f"'{name}' is being stained into {path.parent} by another program: wait until that has "
+        "ended, or use another folder."
+    )
 
 
 def _is_at(path: Path, file: BinaryIO) -> bool:

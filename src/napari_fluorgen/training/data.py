@@ -159,6 +159,7 @@ def load_pairs(
                 "pairs that are trained together need as many: train on them apart."
             )
         loaded.append(pair)
+    _check_ranges(loaded, outputs)
     return register(loaded, pixel_size_um, registration, note)
 
 
@@ -184,8 +185,8 @@ def make_pair(
     Raises
     ------
     InputError
-        If there is no true stain, shapes do not agree, an image is constant, not finite, in other
-        units than counts or all outside its range, or pixels are too far from the model's.
+        If there is no true stain, shapes do not agree, an image is constant, not finite or in
+        other units than counts, or pixels are too far from the model's.
     """
     name, note = stack.identity.name, on_note or (lambda sentence: None)
     images = {stain: np.asarray(image) for stain, image in stack.truth.items() if stain in outputs}
@@ -228,7 +229,7 @@ def make_pair(
         labels = np.zeros(stack.shape[1:], np.uint32)
     stains = {}
     for stain, image in images.items():
-        check_range(name, stain, image, outputs[stain], note)
+        _note_range(stain, image, outputs[stain], note)
         scale = outputs[stain].from_counts if clipped else outputs[stain].unclipped
         stains[stain] = scale(resample.resize(image.astype(np.float32), shape))
     return Pair(brightfield, stains, nearest(labels, shape), name)
@@ -293,10 +294,12 @@ def check_image(name: str, stain: str, image: NDArray[Any], shape: tuple[int, ..
 def check_counts(name: str, stain: str, image: NDArray[Any]) -> None:
     """Refuse a true stain of field `name` in other units than camera counts, as [0, 1].
 
-    Stains are written as whole numbers, of which too few would be left.
+    Stains are written as whole numbers, of which too few would be left. Whole numbers are counts:
+    a field without cells may have a few.
     """
+    if not np.issubdtype(image.dtype, np.floating):
+        return
     low, high = (float(value) for value in np.percentile(image, (0.01, 99.99)))
-    # From 0 on: a field of camera counts without a cell may span a few, but far from 0.
     if high - min(low, 0) < _FEWEST_COUNTS:
         raise InputError(
             f"{name}: the true {stain} image holds values from {low:.3g} to {high:.3g}: stains are "
@@ -305,30 +308,34 @@ def check_counts(name: str, stain: str, image: NDArray[Any]) -> None:
         )
 
 
-def check_range(
-    name: str, stain: str, image: NDArray[Any], scale: StainRange, note: Callable[[str], None]
+def _note_range(
+    stain: str, image: NDArray[Any], scale: StainRange, note: Callable[[str], None]
 ) -> None:
-    """Refuse a true stain of field `name` that its range leaves nothing of; note what it cuts off.
+    """Tell what the range cuts off a true stain."""
+    if np.mean((image < scale.minimum) | (image > scale.maximum)) > _NOTED_SHARE:
+        note(
+            f"More than 1 % of the true {stain} pixels of a field lie outside the range "
+            f"{scale.minimum:g} to {scale.maximum:g} of outputs.{stain}: networks learn them as "
+            "if they lay at its ends; widen it if that matters."
+        )
+
+
+def _check_ranges(pairs: Sequence[Pair], outputs: Mapping[str, StainRange]) -> None:
+    """Refuse a range that leaves nothing of a true stain in any field: a single one may be empty.
 
     Raises
     ------
     InputError
-        Where all values lie on one side of the range.
+        Naming the stain.
     """
-    low, high = float(image.min()), float(image.max())
-    span = f"{scale.minimum:g} to {scale.maximum:g}"
-    if low >= scale.maximum or high <= scale.minimum:
-        raise InputError(
-            f"{name}: the true {stain} image holds values from {low:g} to {high:g}, all outside "
-            f"the range {span} of outputs.{stain}, which makes it constant: give the range of the "
-            "counts of that stain, or export the image again."
-        )
-    if np.mean((image < scale.minimum) | (image > scale.maximum)) > _NOTED_SHARE:
-        note(
-            f"More than 1 % of the true {stain} pixels of a field lie outside the range {span} of "
-            f"outputs.{stain}: networks learn them as if they lay at its ends; widen it if that "
-            "matters."
-        )
+    for stain, scale in outputs.items():
+        images = [pair.stains[stain] for pair in pairs if stain in pair.stains]
+        if images and not any(np.ptp(image) for image in images):
+            raise InputError(
+                f"All values of the true {stain} images lie outside the "
+                f"range {scale.minimum:g} to {scale.maximum:g} of outputs.{stain}, which makes "
+                "them constant: give the range of the counts of that stain, or export them again."
+            )
 
 
 def check_labels(name: str, labels: NDArray[Any], shape: tuple[int, ...]) -> None:

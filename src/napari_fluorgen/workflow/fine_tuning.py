@@ -157,9 +157,7 @@ def fine_tune(
             device=device,
             before=before,
         )
-        result = pack(request, material, run, work, notes)
-    say(f"{name} is ready.")
-    return result
+        return pack(request, material, run, work, notes, say)
 
 
 def _take(material: Material, learned: dict[str, Learned], notes: list[str]) -> tuple[str, ...]:

@@ -144,10 +144,11 @@ def prepare(
     spec = spec_for(start.spec, stacks, notes)
     said: list[str] = []
     wide = spec.model_copy(update={"nuclei": wide_sizes(spec.nuclei)})
+    for stack in stacks:
+        for stain in STAINS:
+            if stain in stack.truth:
+                check_counts(stack.identity.name, stain, np.asarray(stack.truth[stain]))
     fields = [read_field(stack, wide, start.spec, said) for stack in stacks]
-    for field in fields:
-        for stain, image in field.stains.items():
-            check_counts(field.name, stain, image)
     if request.registration != "off":
         fields = register_fields(fields, spec.pixel_size_um, request.registration, said)
     notes += dict.fromkeys(said)

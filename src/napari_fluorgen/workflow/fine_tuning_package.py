@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,16 @@ class Run:
 
 
 def pack(
-    request: FineTuneRequest, material: Material, run: Run, work: Path, notes: list[str]
+    request: FineTuneRequest,
+    material: Material,
+    run: Run,
+    work: Path,
+    notes: list[str],
+    stage: Callable[[str], None],
 ) -> FineTuneResult:
     """Calibrate and measure the new model on the held-out parts and write its package.
+
+    `stage` is told when the writing begins, the last moment at which it may raise `Cancelled`.
 
     Raises
     ------
@@ -127,6 +134,7 @@ def pack(
         calibrated=calibrated,
         notes=notes,
     )
+    stage("Writing the new model.")
     with tempfile.TemporaryDirectory(prefix="fluorgen-package-") as temporary:
         folder = request.output or Path(temporary) / material.spec.name
         save_package(

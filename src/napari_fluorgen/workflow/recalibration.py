@@ -110,6 +110,8 @@ def recalibrate(
         f"{Path(pairs).resolve().name}."
     )
     card = model.card.replace(UNCALIBRATED, CALIBRATED).rstrip()
+    if should_stop is not None and should_stop():
+        raise Cancelled("The calibration was stopped; nothing was written.")
     path = save_recalibrated(
         folder,
         model,
@@ -215,7 +217,7 @@ def _predicted(
         networks = {stain: model.network(stain) for stain in ("nuclei", *known)}
         maps = predict(networks, field.planes, model.spec)
         for stain in known:
-            check_counts(field.name, stain, field.stains[stain])
+            check_counts(field.name, stain, np.asarray(truth[stain]))
             true = model.spec.outputs[stain].unclipped(field.stains[stain])
             kept = [_on_disk(work / f"{number}_{stain}_{kind}.npy", image)
                     for kind, image in (("predicted", maps[stain]), ("true", true))]  # fmt: skip

@@ -135,6 +135,13 @@ def test_summary_promises_only_what_holds(layer):
         "average."
     )
     assert "at most" not in review.summary_text(nuclei, fdr=0.05, holds=False)
+    review.set_review(layer, 2, "accept")
+    text = review.summary_text(review.judged(layer, LABELS), fdr=0.05, holds=True)
+    assert "2 trusted" in text
+    assert "of the 1 that the model trusted at most 5 % are wrong" in text
+    assert "nothing is promised" in review.summary_text(
+        review.judged(layer, np.array([2])), fdr=0.05, holds=True
+    )
     none = review.judged(layer, np.zeros(0, np.int64))
     assert review.summary_text(none, fdr=0.05, holds=True) == "No nuclei in this result."
     assert review.current_text(none, None) == ""

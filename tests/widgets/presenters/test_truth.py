@@ -33,7 +33,7 @@ def test_stains_of_several_fields_go_to_the_one_that_their_name_begins_like():
     assert suggested([one, other, *stains], other) == {"nuclei": stains[1]}
     assert suggested([one, other, stains[0]], other) == {}
     unnamed = Image(np.ones((48, 64)), name="DAPI")
-    assert suggested([one, other, unnamed], one) == {}, "nothing tells whose it is"
+    assert suggested([one, other, unnamed], one) == {"nuclei": unnamed}, "its name does not tell"
 
 
 def test_predictions_are_no_truth_but_corrected_outlines_may_be(stack, result, loaded):

@@ -206,6 +206,7 @@ class ConfidenceDock(common.Dock):
         def show(judged: StainedField) -> None:
             if key in self._runs:
                 self._show_judged(self._runs[key], judged, numbers)
+                self.recalibrate.tell_judged(run.title)
 
         Job(
             self,

@@ -91,6 +91,8 @@ class PlateDock(common.Dock):
 
     def show_plate(self, folder: Path, request: Any) -> None:
         """List the fields of a plate, to be stained with these settings."""
+        if folder != self.plate_folder:
+            self.output.path.clear()  # it may hold another plate's results of the same names
         self.plate_folder = folder
         self.show_settings(request)
         self._show_found(None)

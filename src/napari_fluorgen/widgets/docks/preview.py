@@ -32,10 +32,14 @@ class Preview:
         self._show = show
         self._question = 0
         self._model: Any = None
+        self._as_of = 0  # when its package was written
 
     def model(self, name: str) -> Any | None:
         """Return the loaded model of this name, so that it stays warm between clicks."""
-        return self._model if self._model is not None and self._model.spec.name == name else None
+        model = self._model
+        if model is None or model.spec.name != name or _written(model) != self._as_of:
+            return None
+        return model
 
     def ask(self, stack: BrightfieldStack, request: Any, doubts: tuple[str, ...] = ()) -> None:
         """Find out how the stack would be matched and how long a run takes.
@@ -50,7 +54,7 @@ class Preview:
             return look_ahead(stack, request, known)
 
         def value(answer: tuple[Any, tuple[str, ...], str]) -> None:
-            self._model = answer[0]
+            self._model, self._as_of = answer[0], _written(answer[0])
             if question == self._question:
                 self._show((*doubts, *answer[1]), answer[2])
 
@@ -63,6 +67,14 @@ class Preview:
                 report(problem)
 
         Job(self._dock, work, on_value=value, on_error=error)
+
+
+def _written(model: Any) -> int:
+    """When the package of a model was written, -1 where it is gone."""
+    try:
+        return int((model.path / "rdf.yaml").stat().st_mtime_ns)
+    except OSError:
+        return -1
 
 
 def look_ahead(stack: BrightfieldStack, request: Any, model: Any = None) -> Steps:

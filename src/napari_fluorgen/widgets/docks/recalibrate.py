@@ -29,6 +29,7 @@ class Recalibrate(QWidget):
         self.job: Job | None = None
         self._model: str | None = None
         self._run = ""
+        self._said = ""
         self.button = common.button_for(
             "Recalibrate with stained fields…",
             "Choose a folder of brightfield stacks with true nuclei (labels or a stain). The "
@@ -84,7 +85,8 @@ class Recalibrate(QWidget):
             return told_steps(call, should_stop)
 
         def show(made: words.Recalibrated) -> None:
-            common.say(self.done, words.done_text(made))
+            self._said = words.done_text(made)
+            common.say(self.done, self._said)
             common.say(self.notes, "\n".join(made.notes))
             installed.changed.emit()
             self.made.emit(run, made)
@@ -103,6 +105,10 @@ class Recalibrate(QWidget):
             description=f"Recalibrate {model}",
         )
         self._show_running(True)
+
+    def tell_judged(self, title: str) -> None:
+        """Say that the result of this name is judged by what was made."""
+        common.say(self.done, words.judged_text(self._said, title))
 
     def stop(self) -> None:
         """Stop after the field in work."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -20,7 +20,6 @@ from napari_fluorgen.widgets.presenters.results import LABELS, Run, layer_of_run
 from napari_fluorgen.widgets.steps import once
 
 _ROLE = "decisions"
-_SETTLE_MS = 300
 _ON_SCREEN = (50.0, 300.0)  # pixels between which a nucleus is neither too small nor too large
 _COMFORTABLE = 110.0
 
@@ -46,10 +45,7 @@ class Review(QWidget):
         self._moving = False
         self._ears = common.Ears()
         self._build()
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(_SETTLE_MS)
-        self._settle.timeout.connect(self._look)
+        self._edits = common.Edits(self, self._look)
 
     def _build(self) -> None:
         self.counts = common.text()
@@ -146,6 +142,7 @@ class Review(QWidget):
         if layer is not self._layer:
             self._forget()
             self._layer = layer
+            self._edits.follow(layer)
             if layer is not None:
                 self._listen(layer.events)
         self._run = run
@@ -162,8 +159,6 @@ class Review(QWidget):
     def _listen(self, events: Any) -> None:
         for event, method in (
             (events.data, self._replaced),
-            (events.paint, self._edited),
-            (events.set_data, self._edited),  # all that undo and redo emit
             (events.features, self._features_changed),
             (events.selected_label, self._picked),
             (events.visible, self._follow_eye),
@@ -179,10 +174,6 @@ class Review(QWidget):
         self._question += 1
         self._outlines = self._nuclei = self._current = None
         self._say()
-        self._edited()
-
-    def _edited(self) -> None:
-        self._settle.start()
 
     def _look(self) -> None:
         """Find the nuclei that are in the layer, in the background."""

@@ -164,6 +164,7 @@ class StainDock(common.Dock):
         layer = self.layer()
         if layer is not None:
             self.controls.suggest(Spatial.of_layer(layer).pixel_size_um())
+        self.plate.pass_on()
         self._changed.start()
         self._enable()
 

@@ -201,7 +201,9 @@ def done_text(made: Recalibrated) -> str:
         if made.fields >= 19
         else " With fewer than 19 it cannot tell whether a stack looks like them."
     )
-    return (
-        f"Calibrated on {fields}. This result is judged by it now; for other stacks choose "
-        f"{made.name} in Virtual stain.{few}"
-    )
+    return f"Calibrated on {fields}: for other stacks choose {made.name} in Virtual stain.{few}"
+
+
+def judged_text(made: str, title: str) -> str:
+    """Add to what was made that a result is judged by it."""
+    return f"{made} {title} is judged by it now."

@@ -312,11 +312,23 @@ def summary_text(judged: Judged, *, fdr: float, holds: bool) -> str:
     if not np.isfinite(judged.p_value).any():
         line += "; a rule of thumb, nothing is promised of the trusted"
     elif holds:
-        line += f"; of the trusted at most {100 * fdr:.3g} % are wrong on average"
+        line += _promise(judged, fdr)
     else:
         line += "; how many of the trusted are wrong is not known here"
     mine = int(np.count_nonzero(judged.reviewed != ""))
     return line + (f". {mine} judged by you." if mine else ".")
+
+
+def _promise(judged: Judged, fdr: float) -> str:
+    """What is promised is of the nuclei that the model trusted, not of those that a person did."""
+    own = judged.decision == "accept"
+    if np.array_equal(own, judged.final == "accept"):
+        whose = "the trusted"
+    elif own.any():
+        whose = f"the {np.count_nonzero(own)} that the model trusted"
+    else:
+        return "; nothing is promised of those that you trusted"
+    return f"; of {whose} at most {100 * fdr:.3g} % are wrong on average"
 
 
 def current_text(judged: Judged, label: int | None) -> str:

@@ -53,9 +53,9 @@ def suggested(layers: Iterable[Any], brightfield: Any) -> dict[str, Any]:
     """Guess the true stains of a brightfield layer.
 
     Layers that the same file was read into come first, then those of the same rows and columns
-    whose name says what they are; of several loaded fields, those whose name begins most like that
-    of this one, or none where the names do not tell. Nuclei labels are suggested by name only:
-    outlines of a result are no truth until somebody has corrected them.
+    whose name says what they are, without those that belong to another field because their name
+    begins more like its. Nuclei labels are suggested by name only: outlines of a result are no
+    truth until somebody has corrected them.
     """
     layers = list(layers)
     identity = record_of(brightfield.metadata).get("identity")
@@ -75,19 +75,17 @@ def suggested(layers: Iterable[Any], brightfield: Any) -> dict[str, Any]:
         ]
         foreign = [x for x in fitting if not record_of(x.metadata)]
         named = [x for x in foreign if any(hint in x.name.lower() for hint in _HINTS[role])]
-        if len(names) > 1:
-            named = [x for x in named if _most_like(x.name, names) == own]
+        named = [x for x in named if own in _most_like(x.name, names)]
         if ours or named:
             found[role] = (ours or named)[0]
     return found
 
 
-def _most_like(name: str, fields: Mapping[str, str]) -> str | None:
-    """Key of the one field whose name begins most like `name`, None where that does not tell."""
+def _most_like(name: str, fields: Mapping[str, str]) -> set[str]:
+    """Keys of the fields whose name begins most like `name`, all where that tells nothing."""
     shared = {key: _common(name.lower(), field.lower()) for key, field in fields.items()}
     best = max(shared.values())
-    keys = [key for key, length in shared.items() if length == best]
-    return keys[0] if best and len(keys) == 1 else None
+    return {key for key, length in shared.items() if length == best}
 
 
 def _common(one: str, other: str) -> int:

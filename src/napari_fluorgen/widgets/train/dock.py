@@ -185,13 +185,10 @@ class TrainDock(common.Dock):
         if self.running:
             return
         try:
-            stacks, path = None, None
-            if self.pairs.uses_layers:
-                stacks = stacks_of_pairs(self.pairs.book.pairs)
-            else:
-                path = self.pairs.path
-            request = self.controls.request(path)
-        except FluorgenError as error:
+            layers = self.pairs.uses_layers
+            request = self.controls.request(None if layers else self.pairs.path)
+            stacks = stacks_of_pairs(self.pairs.book.pairs) if layers else None
+        except (FluorgenError, OSError) as error:
             report(error)
             return
         self._enough.clear()
@@ -208,7 +205,7 @@ class TrainDock(common.Dock):
             on_event=self.progress.show_events,
             on_value=self._show_result,
             on_error=lambda error: report(words.explained(error)),
-            on_finished=lambda _cancelled: self._finish(),
+            on_finished=self._finish,
             description=f"Train: {request.name}",
         )
 
@@ -231,10 +228,10 @@ class TrainDock(common.Dock):
         common.say(self.notes, "\n".join(result.notes))
         self.controls.next_name()
 
-    def _finish(self) -> None:
+    def _finish(self, cancelled: bool) -> None:
         self.job = None
         self._show_running(False)
-        if self._result is None and self._enough.is_set():
+        if self._result is None and (cancelled or self._enough.is_set()):
             common.say(self.done, "Stopped; nothing was kept.")
         installed.changed.emit()
         self._enable()
