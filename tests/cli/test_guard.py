@@ -68,3 +68,23 @@ def test_exit_codes_of_commands_pass() -> None:
 def test_debugging_shows_where(monkeypatch) -> None:
     monkeypatch.setenv("FLUORGEN_DEBUG", "1")
     assert isinstance(run(ValueError("odd")).exception, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("~/a b", "/home/me/a b"), ("~", "/home/me"), ("a~/b", "a~/b")]
+)
+def test_the_home_folder_is_found_where_the_shell_left_it_alone(monkeypatch, said, meant) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    app = typer.Typer(cls=GuardedGroup)
+    found = []
+
+    @app.command("work")
+    def work(path: str, output: str = "") -> None:
+        found.extend([path, output])
+
+    @app.command("other")
+    def other() -> None:
+        pass
+
+    CliRunner().invoke(app, ["work", said, f"--output={said}"])
+    assert found == [meant, meant]

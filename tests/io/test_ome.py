@@ -253,3 +253,25 @@ def test_planes_that_are_first_of_several_images_are_told(tmp_path):
     assert [source.open().shape[0] for source in found.fields] == [3]
     assert len(found.left_out) == 3
     assert "s_z0.ome.tif holds 2 images: the first was read." in found.left_out
+
+
+@pytest.mark.parametrize("as_series", [False, True])
+def test_a_file_that_is_left_out_was_not_read_in_part(tmp_path, as_series):
+    save_images(tmp_path / "dapi.ome.tif", count=2, planes=1)
+    for plane in STACK if as_series else ():
+        tifffile.imwrite(tmp_path / f"a_z{len(list(tmp_path.iterdir()))}.tif", plane)
+    if not as_series:
+        tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata={"axes": "ZYX"})
+    found = find_fields(tmp_path)
+    assert [source.open().shape[0] for source in found.fields] == [4]
+    assert found.left_out == ()
+    assert not any("was read" in problem for problem in found.problems)
+
+
+def test_positions_of_one_plane_in_one_file(tmp_path):
+    path = save_images(tmp_path / "a.ome.tif", planes=1)
+    for opened in (path, tmp_path):
+        found = find_fields(opened)
+        assert [source.identity.name for source in found.fields] == ["a_0", "a_1", "a_2"]
+        np.testing.assert_array_equal(found.fields[2].open().data[0], STACK[0] + 2)
+        assert found.problems == ()

@@ -1,5 +1,8 @@
+import tracemalloc
+
 import pytest
 
+from napari_fluorgen.io import plane_gaps
 from napari_fluorgen.io.plane_gaps import find_gaps
 
 SEVEN = (1, 2, 3, 4, 5, 6, 7)
@@ -22,7 +25,7 @@ def without(*planes):
     [
         (SEVEN, ()),
         (without(4), (4,)),
-        (without(3, 4, 5), (3, 4, 5)),
+        ((1, 2, 4), (3,)),
         ((0, 1, 3), (2,)),
         ((2, 4, 6), ()),
         ((2, 4, 8, 10), (6,)),
@@ -36,12 +39,34 @@ def test_a_gap_in_an_even_count(series, lacks):
     assert missing(series) == [lacks]
 
 
-@pytest.mark.parametrize("series", [(1327, 1341, 1351, 1352, 1362), (100, 110, 125), (1, 2, 9, 10)])
+@pytest.mark.parametrize(
+    "series",
+    [
+        (1327, 1341, 1351, 1352, 1362),
+        (100, 110, 125),
+        (1, 2, 9, 10),
+        (0, 2, 3, 5, 6, 8, 9),
+    ],
+)
 def test_uneven_numbers_are_told_and_read(series):
     """They may be heights."""
     (found,) = gaps(series)
     assert found.missing == ()
     assert "numbered unevenly" in found.notes[0]
+
+
+def test_a_number_far_away_takes_no_memory():
+    tracemalloc.start()
+    try:
+        (found,) = gaps((1, 2, 3, 1_000_000))
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+    assert "numbered unevenly" in found.notes[0]
+
+
+def test_uneven_numbers_that_another_field_completes_are_no_heights():
+    assert missing(SEVEN, without(3, 4, 5)) == [(), (3, 4, 5)]
 
 
 def test_heights_may_be_uneven():
@@ -70,6 +95,24 @@ def test_planes_at_the_ends_that_most_fields_have():
         (6, 7),
         (2, 3, 4, 5, 6, 7),
     ]
+
+
+def test_fields_of_the_same_planes_are_another_experiment():
+    short = without(6, 7)
+    assert missing(*[SEVEN] * 5, *[short] * 3) == [()] * 8
+    assert missing(*[SEVEN] * 5, short) == [*[()] * 5, (6, 7)]
+
+
+def test_a_plane_at_the_end_of_another_field_was_not_looked_for_within():
+    assert missing((1, 2, 4, 5), (1, 2, 4, 5), (1, 2, 3))[:2] == [(), ()]
+
+
+def test_like_fields_are_compared_once(monkeypatch):
+    calls = []
+    holes = plane_gaps._holes
+    monkeypatch.setattr(plane_gaps, "_holes", lambda places: calls.append(1) or holes(places))
+    gaps(*[(0, 2, 3, 5, 6, 8, 9)] * 50)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("shorter", [(1, 2, 3), (3, 4, 5, 6, 7)])

@@ -46,6 +46,31 @@ def test_fields_write_signs_each_in_their_way():
     assert found["b_z-1"] == (-1, True)
 
 
+def test_fields_that_write_signs_in_one_way_are_judged_together():
+    found = parse("a_z-2", "a_z-1", "b_z-1", "b_z0")
+    assert found["a_z-2"] == (-2, True)
+    assert parse("a_z-2", "a_z-1", "b_z-2", "b_z-1")["a_z-2"] == (2, False)
+
+
+def test_a_stray_copy_is_no_height():
+    numbers = [f"a_z{number}" for number in range(1, 5)]
+    assert parse(*numbers, "a_z4.1") == parse(*numbers)
+
+
+@pytest.mark.parametrize(
+    "heights",
+    [
+        ("0", "0.5", "1", "1.5", "2", "2.5", "3"),
+        ("0", "0.5", "1", "2", "2.5", "3", "3.5", "4"),
+        ("1", "1.5", "4", "4.2"),
+        ("-1.5", "-1", "0", "1"),
+    ],
+)
+def test_whole_heights_among_decimals(heights):
+    found = parse(*(f"a_z{height}" for height in heights))
+    assert [place for place, _ in found.values()] == [float(height) for height in heights]
+
+
 def test_words_that_differ_within_a_series():
     assert parse("near_z-1", "mid_z0", "far_z1")["near_z-1"] == (-1, True)
     assert parse("near_z-1", "far_z-2")["near_z-1"] == (1, False)

@@ -64,6 +64,19 @@ def test_files_of_another_field_are_not_replaced(tmp_path):
     assert results.list_fields(tmp_path) == ["a:b"]
 
 
+def test_a_disk_that_does_not_tell_capitals_keeps_the_other_result(tmp_path):
+    files = results.write_field(make_field("A"), tmp_path)
+    for file in files:  # as macOS and Windows see them
+        file.with_name("a" + file.name[1:]).hardlink_to(file)
+    with pytest.raises(OutputError, match="is of the result of 'A' and is not replaced"):
+        results.write_field(make_field("a"), tmp_path, overwrite=True)
+    other = tmp_path / "other"
+    for name in ("A", "a"):
+        results.write_field(make_field(name), other)
+    results.write_field(make_field("a"), other, overwrite=True)
+    assert results.list_fields(other) == ["A", "a"]
+
+
 def test_labels_that_somebody_drew_into_an_ome_zarr_stay(tmp_path):
     (path,) = results.write_field(make_field(), tmp_path, format="ome-zarr")
     (path / ".DS_Store").write_text("left by looking")

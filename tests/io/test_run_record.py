@@ -95,3 +95,18 @@ def test_a_record_that_another_program_holds_is_not_waited_for_without_end(tmp_p
     with holder, pytest.raises(OutputError, match="held by another program"):
         run_record.update_run(tmp_path, {"a": {}})
     run_record.update_run(tmp_path, {"a": {}})
+
+
+def test_a_record_is_read_again_only_when_it_was_written_again(tmp_path):
+    path = run_record.update_run(tmp_path, {"a": {"format": "tiff"}})
+    text = run_record._text(path)
+    assert run_record._text(path) is text
+    run_record.update_run(tmp_path, {"a": {"format": "zarr"}})
+    assert run_record.read_record(tmp_path, "a") == {"format": "zarr"}
+    path.unlink()
+    assert run_record.read_record(tmp_path, "a") == {}
+
+
+def test_fields_are_ordered_also_by_digits_that_are_no_numbers(tmp_path):
+    run_record.update_run(tmp_path, {name: {} for name in ("dose10", "dose10²", "dose9")})
+    assert list(run_record.read_run(tmp_path)) == ["dose9", "dose10", "dose10²"]

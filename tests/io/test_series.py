@@ -56,6 +56,7 @@ def test_heights_give_the_order(tmp_path):
         ([f"a_z{height}.tif" for height in range(-3, 4)], tuple(range(-3, 4))),
         (["d_Z1341.95.tif", "d_Z1347.tif", "d_Z1349.95.tif"], (1341.95, 1347, 1349.95)),
         (["b_z9.tif", "a_z10.tif"], None),
+        ([f"a_z{height}.tif" for height in (-4, -2, -1, 0, 1, 2, 4)], (-4, -2, -1, 0, 1, 2, 4)),
     ],
 )
 def test_which_numbers_are_heights(tmp_path, names, heights):
@@ -94,8 +95,30 @@ def test_a_field_that_lacks_a_plane_is_left_out(tmp_path):
     assert f"{tmp_path}: field b lacks plane 3, so it is skipped" in found.left_out[0]
     for path in tmp_path.glob("a_*"):
         path.unlink()
-    with pytest.raises(InputError, match="lacks plane 3"):
+    with pytest.raises(InputError, match="folder of its own, numbered without a gap, to read it"):
         read_stack(tmp_path)
+
+
+def test_a_field_that_ends_early_is_read_from_a_folder_of_its_own(tmp_path):
+    (tmp_path / "own").mkdir()
+    for field in "abc":
+        for plane in (1, 2, 3, 4):
+            save(tmp_path, f"{field}_z{plane}.tif", plane)
+    (tmp_path / "c_z4.tif").unlink()
+    (problem,) = find_fields(tmp_path).problems
+    assert "move it into a folder of its own to read it" in problem
+    for path in tmp_path.glob("c_*"):
+        path.rename(tmp_path / "own" / path.name)
+    assert read_stack(tmp_path / "own").shape[0] == 3
+
+
+def test_a_stray_copy_is_told(tmp_path):
+    for name in ("a_z1.tif", "a_z2.tif", "a_z3.tif", "a_z3.1.tif"):
+        save(tmp_path, name, 1)
+    found = find_fields(tmp_path)
+    stack = found.fields[0].open()
+    assert (stack.shape[0], stack.z_um) == (3, None)
+    assert "a_z3.1.tif" in found.left_out[0]
 
 
 def test_fluorescence_and_masks_are_left_out(tmp_path):

@@ -162,6 +162,14 @@ def test_what_cannot_count_from_white_is_left(tmp_path, dtype):
     assert "left as they are" in stack.notes[0]
 
 
+def test_a_table_of_colours_of_imagej_changes_no_values(tmp_path):
+    options = {"imagej": True, "photometric": "miniswhite", "metadata": {"axes": "ZYX"}}
+    stack = read_stack(save(tmp_path / "a.tif", **options))
+    np.testing.assert_array_equal(np.asarray(stack.data), STACK)
+    assert len(stack.notes) == 1
+    assert "ImageJ shows the file inverted" in stack.notes[0]
+
+
 def test_notes_on_the_files_of_a_series(tmp_path):
     for plane in range(3):
         save(tmp_path / f"a_z{plane}.tif", 65535 - STACK[plane], photometric="miniswhite")

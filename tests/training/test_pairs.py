@@ -41,6 +41,24 @@ def beside(pairs_folder, tmp_path):
     return folder
 
 
+@pytest.mark.parametrize("imagej", [False, True])
+def test_labels_are_never_inverted(beside, imagej):
+    """ImageJ writes masks so, and other programs imitate it."""
+    path = beside / "field1_nuclei-labels.tif"
+    labels = tifffile.imread(path)
+    tifffile.imwrite(path, labels, photometric="miniswhite", imagej=imagej)
+    np.testing.assert_array_equal(find_pairs(beside)[0].open()[1], labels)
+
+
+def test_notes_on_stains_are_those_of_the_pair(beside):
+    path = beside / "field1_lipids.tif"
+    stain = tifffile.imread(path)
+    tifffile.imwrite(path, 65535 - stain, photometric="miniswhite")
+    stack, _ = find_pairs(beside)[0].open()
+    np.testing.assert_array_equal(stack.truth["lipids"], stain)
+    assert any("field1_lipids.tif: The file counts" in note for note in stack.notes)
+
+
 def _assert_same(first, second):
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.planes, other.planes)

@@ -91,3 +91,13 @@ def test_what_is_left_out_on_either_side_reaches_the_scores(plate, tmp_path) -> 
     ]
     assert set(evaluation.stains.stains) == {"lipids", "cytoplasm"}
     assert evaluation.stains.stains["lipids"].fields == 2
+
+
+def test_labels_are_never_inverted(tmp_path) -> None:
+    labels = np.array([[0, 1], [2, 2]], np.uint16)
+    (tmp_path / "labels").mkdir()
+    for name in ("a_nuclei.tif", "labels/a_nuclei.tif"):
+        tifffile.imwrite(tmp_path / name, labels, photometric="miniswhite")
+    read = find_stains(tmp_path)["a"].read()
+    np.testing.assert_array_equal(read.nuclei_labels, labels)
+    np.testing.assert_array_equal(read.images["nuclei"], 65535 - labels)

@@ -334,7 +334,7 @@ def counts(image):
 
 
 def natural(name):
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 def _invalid(sentence, setting):

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,10 @@ DEBUG = "FLUORGEN_DEBUG"
 
 class GuardedGroup(TyperGroup):
     """A group of commands that never shows a traceback unless ``FLUORGEN_DEBUG`` is set."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take ``~`` for the home folder where the shell did not, as in ``--output=~/stained``."""
+        return super().parse_args(ctx, [_at_home(text) for text in args])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit with 1 and one sentence where it fails."""
@@ -49,6 +54,12 @@ class GuardedGroup(TyperGroup):
             )
         output.fail(sentence, as_json=bool(ctx.meta.get(output.JSON_KEY)))
         raise typer.Exit(1)
+
+
+def _at_home(text: str) -> str:
+    option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
+    home = value == "~" or value.startswith("~/")
+    return option + equals + (str(Path(value).expanduser()) if home else value)
 
 
 @contextmanager

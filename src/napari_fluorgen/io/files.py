@@ -65,7 +65,7 @@ class ImageFile:
     images: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
 
 
-def open_image(path: Path, number: int | None = None) -> ImageFile:
+def open_image(path: Path, number: int | None = None, *, as_stored: bool = False) -> ImageFile:
     """Open a TIFF or PNG without reading its pixels.
 
     Parameters
@@ -74,6 +74,8 @@ def open_image(path: Path, number: int | None = None) -> ImageFile:
         The file.
     number : int, optional
         Which of its `images`; by default the first, with a note on the others.
+    as_stored : bool
+        Whether values that count from white are left so, as the numbers of objects must be.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def open_image(path: Path, number: int | None = None) -> ImageFile:
         return _open_png(path)
     from napari_fluorgen.io.tiff import open_tiff
 
-    return open_tiff(path, number)
+    return open_tiff(path, number, as_stored=as_stored)
 
 
 def check_reachable(path: Path) -> None:
@@ -170,15 +172,16 @@ def image_name(path: Path, image: ImageFile, number: int | None = None) -> str:
     return shared or names[0]
 
 
-def first_was_read(path: Path, images: int) -> str:
+def one_was_read(path: Path, images: int, number: int = 0) -> str:
     """Note on a file that holds several images."""
-    return f"{path.name} holds {images} images: the first was read."
+    which = f"number {number + 1}" if number else "the first"
+    return f"{path.name} holds {images} images: {which} was read."
 
 
 def natural_key(text: str) -> list[tuple[int, int | str]]:
     """Sort key that puts ``z2`` before ``z10``."""
     parts = re.split(r"(\d+)", text.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
 def some_names(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 import tifffile
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.io.files import first_was_read
+from napari_fluorgen.io.files import one_was_read
 
 MICROMETRES = {
     "µm": 1.0,
@@ -124,7 +124,7 @@ def split_image(path: Path, xml: str | None, wanted: int | None = None) -> Split
         )
     notes: tuple[str, ...] = ()
     if wanted is None and len(images) > 1:
-        notes = (first_was_read(path, len(images)),)
+        notes = (one_was_read(path, len(images)),)
     image = _image(own, *described[min(images) if wanted is None else wanted], notes)
     # An image that goes on in a second file is numbered there too if the first holds others.
     beside = Counter(file for held in files for file in held)

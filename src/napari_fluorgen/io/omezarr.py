@@ -105,7 +105,7 @@ def _numbered_images(path: Path) -> list[tuple[Path, FieldIdentity]]:
     """Images ``0``, ``1`` and so on, which bioformats2raw converts from one file."""
     try:
         names = sorted(
-            (child.name for child in path.iterdir() if child.name.isdigit() and child.is_dir()),
+            (child.name for child in path.iterdir() if child.name.isdecimal() and child.is_dir()),
             key=int,
         )
     except OSError as error:
@@ -128,7 +128,7 @@ def _plate_images(
     problems = []
     for well in metadata.get("wells", []):
         row, column = str(well["path"]).split("/")[:2]
-        name = f"{row}{int(column):02d}" if column.isdigit() else f"{row}{column}"
+        name = f"{row}{int(column):02d}" if column.isdecimal() else f"{row}{column}"
         try:
             images = _attributes(path / well["path"]).get("well", {}).get("images", [])
             places = [path / well["path"] / str(image["path"]) for image in images]

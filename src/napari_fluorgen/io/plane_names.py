@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 # ``Z1341.95``, ``z=-2.5``, ``z10um`` are heights in µm; ``z03``, ``_Z7`` are numbers of planes.
@@ -16,6 +17,7 @@ _NUMBER = re.compile(
     r"|(?:(?<=f\d)|(?<=f\d\d)|(?<=f\d{3}))p)(?P<number>\d+)(?!\d*\.\d)",
     re.I,
 )
+_LEAD = re.compile(r"[^a-z\d]*[a-z]+[=_]?$", re.I)
 _LIKE_A_PLANE = re.compile(r"(?<![a-z])(?:z|plane|slice)[^a-z\d]{0,3}\d", re.I)
 _OPERA = re.compile(r"(?P<field>r\d+c\d+f\d+)p\d+-ch\d+(?:sk(?P<time>\d+))?", re.I)
 
@@ -36,6 +38,8 @@ class NamedPlane:
         Whether `place` may be a number: it is written without decimals and without µm.
     sign : str
         ``+`` or ``-`` before a number, else empty. A minus may be but a hyphen.
+    lead : str
+        What stands before the number and its sign, from the field on.
     """
 
     path: Path
@@ -43,6 +47,7 @@ class NamedPlane:
     place: float
     whole: bool = True
     sign: str = ""
+    lead: str = ""
 
     @property
     def is_height(self) -> bool:
@@ -51,31 +56,49 @@ class NamedPlane:
 
 
 def plane_names(files: Iterable[Path]) -> list[NamedPlane]:
-    """Take the names apart that tell a plane; a hyphen before its number is told from a minus."""
+    """Take the names apart that tell a plane.
+
+    A hyphen before its number is told from a minus, and the suffix of a stray copy from decimals.
+    """
     groups: dict[str, list[NamedPlane]] = defaultdict(list)
     for path in files:
         name = _parse(path)
         if name is not None:
             groups[name.field].append(name)
-    # Where words before the planes differ, the files of one series have no name in common.
-    alone = [group[0] for group in groups.values() if len(group) == 1]
+    # Fields of a folder are named in one way. Where words before the planes differ, the files of
+    # one series have no name in common.
+    ways: dict[tuple[str, bool], list[NamedPlane]] = defaultdict(list)
+    for group in groups.values():
+        for name in group:
+            ways[name.lead, len(group) > 1].append(name)
+    hyphens = {way for way, names in ways.items() if _is_hyphen(names)}
     found = []
     for group in groups.values():
-        peers = group if len(group) > 1 else alone
-        found += _without_hyphens(group) if _is_hyphen(peers) else group
+        kept = _without_copies(group)
+        found += [
+            _without_hyphen(name) if (name.lead, len(group) > 1) in hyphens else name
+            for name in kept
+        ]
     return found
 
 
 def _parse(path: Path) -> NamedPlane | None:
     height = _HEIGHT.search(path.stem)
     if height is not None:
-        return NamedPlane(path, _field(path.stem, _HEIGHT), float(height[1]), whole=False)
+        lead = _lead(path.stem[: height.start(1)])
+        return NamedPlane(path, _field(path.stem, _HEIGHT), float(height[1]), False, lead=lead)
     number = _NUMBER.search(path.stem)
     if number is None:
         return None
     sign = number["sign"] or ""
     place = float(int(sign + number["number"]))
-    return NamedPlane(path, _field(path.stem, _NUMBER), place, sign=sign)
+    lead = _lead(path.stem[: number.start("number") - len(sign)])
+    return NamedPlane(path, _field(path.stem, _NUMBER), place, sign=sign, lead=lead)
+
+
+def _lead(before: str) -> str:
+    found = _LEAD.search(before)
+    return found[0].lower() if found is not None else ""
 
 
 def _field(stem: str, token: re.Pattern[str]) -> str:
@@ -91,8 +114,25 @@ def _is_hyphen(names: list[NamedPlane]) -> bool:
     return all(name.whole and name.sign == "-" for name in names)
 
 
-def _without_hyphens(names: list[NamedPlane]) -> list[NamedPlane]:
-    return [NamedPlane(name.path, name.field, abs(name.place)) for name in names]
+def _without_hyphen(name: NamedPlane) -> NamedPlane:
+    return NamedPlane(name.path, name.field, abs(name.place), lead=name.lead)
+
+
+def _without_copies(names: list[NamedPlane]) -> list[NamedPlane]:
+    """Leave out ``z4.1`` among numbers: most heights are written as such, or evenly spaced."""
+    whole = [name for name in names if name.whole]
+    heights = sum(name.is_height for name in names)
+    few = whole and 2 * heights < len(names)
+    return whole if few and not _are_even([name.place for name in names]) else names
+
+
+def _are_even(places: list[float]) -> bool:
+    """Whether the places are evenly spaced but for a few that are missing."""
+    ordered = sorted(set(places))
+    step = min((after - before for before, after in pairwise(ordered)), default=1.0)
+    counts = [(place - ordered[0]) / step for place in ordered]
+    holes = round(counts[-1]) + 1 - len(ordered)
+    return 3 * holes <= len(ordered) and all(abs(count - round(count)) < 0.1 for count in counts)
 
 
 def is_opera(path: Path) -> bool:

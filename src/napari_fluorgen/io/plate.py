@@ -72,13 +72,15 @@ class FieldEntry:
         truth = {}
         for stain, path in self.truth.items():
             try:
-                plane = open_plane(path).planes[0]
+                file = open_plane(path)
             except InputError as error:
                 notes.append(f"The true {stain} stain is left out: {error}")
                 continue
+            plane = file.planes[0]
             if plane.shape != planes[0].shape:
                 notes.append(f"{path.name} is left out: its shape differs from the brightfield's.")
                 continue
+            notes += [f"{path.name}: {note}" for note in file.notes]
             truth[stain] = PlaneImage([plane])
         return BrightfieldStack(
             data=PlaneStack(planes),
@@ -92,15 +94,15 @@ class FieldEntry:
         )
 
 
-def open_plane(path: Path) -> ImageFile:
-    """Open a file that must hold one plane.
+def open_plane(path: Path, *, as_stored: bool = False) -> ImageFile:
+    """Open a file that must hold one plane, with the options of `open_image`.
 
     Raises
     ------
     InputError
         Damaged, or a stack.
     """
-    file = open_image(path)
+    file = open_image(path, as_stored=as_stored)
     if len(file.planes) != 1:
         raise InputError(f"{path} holds {len(file.planes)} planes: expected a file a plane.")
     return file

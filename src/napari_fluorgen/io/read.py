@@ -21,9 +21,9 @@ from napari_fluorgen.io.files import (
     check_file,
     check_reachable,
     field_name,
-    first_was_read,
     image_name,
     natural_key,
+    one_was_read,
     open_image,
     some_names,
 )
@@ -252,7 +252,7 @@ def _loose_files(
     stacks: list[FieldSource] = []
     single: list[Path] = []
     damaged: dict[Path, str] = {}
-    first_only: list[str] = []
+    several: dict[Path, ImageFile] = {}
     done: set[Path] = set()
     for path in files:
         if path in done:
@@ -267,12 +267,10 @@ def _loose_files(
         else:
             single.append(path)
             if image.images:
-                first_only.append(first_was_read(path, len(image.images)))
+                several[path] = image
         # A file of several images may share one with a file that holds yet others.
         if not image.images:
             done.update(image.files)
-    problems += first_only
-    lost += first_only
     if stacks:
         problems += damaged.values()
         lost += damaged.values()
@@ -287,7 +285,17 @@ def _loose_files(
     series, unread = find_series(folder, [p for p in files if p in damaged or p in single])
     problems += unread
     lost += unread
-    return [FieldSource(FieldIdentity(found.name), partial(read_series, found)) for found in series]
+    sources: list[FieldSource] = []
+    for found in series:
+        held = [path for path in found.files if path in several]
+        if held and len(found.files) == 1:  # positions, not planes
+            sources += _in_image(held[0], several[held[0]])
+            continue
+        first_only = [one_was_read(path, len(several[path].images)) for path in held]
+        problems += first_only
+        lost += first_only
+        sources.append(FieldSource(FieldIdentity(found.name), partial(read_series, found)))
+    return sources
 
 
 def _in_file(path: Path) -> list[FieldSource]:

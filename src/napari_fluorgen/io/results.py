@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io.atomic import atomic_path, ensure_folder, path_exists
 from napari_fluorgen.io.files import unreadable
-from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, is_table, to_lists, write_csv
+from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, to_lists, write_csv
+from napari_fluorgen.io.result_files import RESULT, SOFTWARE, check_own, recorded_files
 from napari_fluorgen.io.run_record import RUN_FILE, read_record, read_run, update_run
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 FORMATS = ("tiff", "ome-zarr")
-RESULT = "result"
-SOFTWARE = "napari-fluorgen result"
-"""In the tag Software of every TIFF of a result: a killed run leaves files without a record."""
 _VERDICT = "verdict"
 
 
@@ -80,7 +78,7 @@ def write_field(
     keys = [*(arrays or ["field"]), *([TABLE] if field.nuclei else [])]
     names = {key: _file_name(key, field.identity, field.channel_files) for key in keys}
     previous = read_record(folder, field.identity.name)
-    existing = _check_free(folder, field.identity.name, names, _recorded(previous), overwrite)
+    existing = _check_free(folder, field.identity.name, names, recorded_files(previous), overwrite)
     files = [folder / name for name in names.values()]
     # All are written before the first takes its name: a full disk leaves an older result whole.
     with contextlib.ExitStack() as unfinished:
@@ -185,11 +183,6 @@ def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[
     return {**field.provenance, _VERDICT: field.verdict, **nuclei, RESULT: result}
 
 
-def _recorded(record: Mapping[str, Any]) -> list[str]:
-    """Names of the files that a field's record lists."""
-    return list(record.get(RESULT, {}).get("files", {}).values())
-
-
 def check_free(
     folder: str | PathLike[str],
     identity: FieldIdentity,
@@ -220,7 +213,7 @@ def check_free(
     folder = Path(folder)
     keys = (*stains, "labels", "probability", TABLE) if format == "tiff" else ("field", TABLE)
     names = {key: _file_name(key, identity, channel_files) for key in keys}
-    recorded = _recorded(read_record(folder, identity.name))
+    recorded = recorded_files(read_record(folder, identity.name))
     _check_free(folder, identity.name, names, recorded, overwrite)
 
 
@@ -235,55 +228,8 @@ def _check_free(
         raise OutputError(
             f"{existing[0]} exists already: choose another folder, or ask for overwriting."
         )
-    _check_own(folder, name, names.values(), recorded)
+    check_own(folder, name, names.values(), recorded)
     return existing
-
-
-def _check_own(folder: Path, name: str, names: Iterable[str], recorded: Sequence[str]) -> None:
-    """Refuse to replace what is no result of a field: a true stain may have the name of ours."""
-    from napari_fluorgen.io.omezarr_write import added_to_field
-
-    owners: dict[str, str] | None = None  # the record of a plate is large: read once, if at all
-    for file in names:
-        path = folder / file
-        if not path_exists(path):
-            continue
-        if path.is_dir() and (added := added_to_field(path)) is not None:
-            raise OutputError(
-                f"{path} holds {added}, which staining did not write, and is not replaced: move "
-                "it away or choose another folder."
-            )
-        if file in recorded:
-            continue
-        if owners is None:
-            owners = {one: key for key, rec in read_run(folder).items() for one in _recorded(rec)}
-        if file in owners:
-            raise OutputError(
-                f"{path} is of the result of '{owners[file]}' and is not replaced by that of "
-                f"'{name}': choose another folder."
-            )
-        if not _bears_our_mark(path):
-            raise OutputError(
-                f"{path} exists already and is no result of '{name}', so that it is not replaced "
-                "even with overwriting: move it away or choose another folder."
-            )
-
-
-def _bears_our_mark(path: Path) -> bool:
-    """Whether a file without a record is what a killed run left of a result."""
-    import tifffile
-
-    from napari_fluorgen.io.omezarr_write import is_stained_field
-
-    if path.is_dir():
-        return is_stained_field(path)
-    try:
-        if path.suffix == ".csv":
-            return is_table(path)
-        with tifffile.TiffFile(path) as file:
-            return file.pages.first.tags.valueof("Software") == SOFTWARE
-    except Exception:  # tifffile raises many kinds on what is no TIFF
-        return False
 
 
 def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, str]) -> None:
@@ -293,7 +239,7 @@ def _drop_stale(folder: Path, previous: Mapping[str, Any], names: Mapping[str, s
     """
     from napari_fluorgen.io.omezarr_write import is_stained_field
 
-    for name in set(_recorded(previous)) - set(names.values()):
+    for name in set(recorded_files(previous)) - set(names.values()):
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             continue
@@ -352,7 +298,9 @@ def read_field(folder: str | PathLike[str], name: str, *, lazy: bool = False) ->
             read = open_stained_arrays if lazy else read_stained_arrays
             arrays = read(files["field"])
         else:
-            arrays = {key: read_tiff(path) for key, path in files.items()}
+            arrays = {
+                key: read_tiff(path, as_stored=key == "labels") for key, path in files.items()
+            }
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:
             raise ValueError(f"its images differ in shape: {sorted(shapes)}")
@@ -383,8 +331,8 @@ def read_field(folder: str | PathLike[str], name: str, *, lazy: bool = False) ->
         raise unreadable(folder / RUN_FILE, error) from error
 
 
-def read_tiff(path: Path) -> NDArray[Any]:
-    """One plane as `write_tiff` wrote it.
+def read_tiff(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
+    """One plane as `write_tiff` wrote it; `as_stored` is for labels that others may have written.
 
     Raises
     ------
@@ -393,4 +341,4 @@ def read_tiff(path: Path) -> NDArray[Any]:
     """
     from napari_fluorgen.io.plate import open_plane
 
-    return open_plane(path).planes[0].read()
+    return open_plane(path, as_stored=as_stored).planes[0].read()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from os import PathLike
@@ -93,10 +94,21 @@ _HEAD, _FIELD, _TAIL = '{\n"fields": {', '\n "', "\n}}\n"
 
 
 def _text(path: Path) -> str:
+    """Contents of a record; the last one is kept, because each field of a plate asks for it."""
+    global _last
     try:
-        return path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            state = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            last = _last
+            if last[0] != state:
+                _last = last = state, file.read().decode("utf-8")
     except FileNotFoundError:
         return _HEAD + _TAIL
+    return last[1]
+
+
+_last: tuple[tuple[Any, ...], str] = ((), "")
 
 
 def _entries(text: str) -> dict[str, str]:

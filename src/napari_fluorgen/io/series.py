@@ -119,16 +119,16 @@ def _whole_series(
     """Series that lack no plane, and a sentence for each other one."""
     places = [tuple(plane.place for plane in group) for _, group in groups]
     heights = [any(plane.is_height for plane in group) for _, group in groups]
-    numbered = [all(plane.whole for plane in group) for _, group in groups]
-    gaps = find_gaps([frozenset(one) for one in places], numbered)
+    gaps = find_gaps([frozenset(one) for one in places], [not has for has in heights])
     found, lost = [], []
     for (name, group), z_um, has_heights, gap in zip(groups, places, heights, gaps, strict=True):
         if gap.missing:
+            inside = not has_heights and any(z_um[0] < one < z_um[-1] for one in gap.missing)
             lost.append(
                 f"{group[0].path.parent}: field {name} lacks plane"
                 f"{'s' if len(gap.missing) > 1 else ''} {place_names(gap.missing)}, so it is "
-                "skipped; copy what is missing beside the others, or number the others without a "
-                "gap to read the field as it is."
+                "skipped; copy what is missing beside the others, or move it into a folder of its "
+                f"own{', numbered without a gap,' if inside else ''} to read it as it is."
             )
             continue
         files = tuple(plane.path for plane in group)

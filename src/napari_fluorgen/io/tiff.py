@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.io.files import ImageFile, first_was_read, unreadable
+from napari_fluorgen.io.files import ImageFile, one_was_read, unreadable
 from napari_fluorgen.io.ome import (
     MICROMETRES,
     Calibration,
@@ -25,6 +24,12 @@ from napari_fluorgen.io.ome import (
     parse,
     plain_unit,
     split_image,
+)
+from napari_fluorgen.io.tiff_images import (
+    find_stacks,
+    gray_type,
+    is_plane_by_plane,
+    plane_count,
 )
 
 # What tifffile would print about odd files is said in notes and errors instead.
@@ -76,7 +81,7 @@ class TiffPlane:
         return block.reshape(self.shape)
 
 
-def open_tiff(path: Path, number: int | None = None) -> ImageFile:
+def open_tiff(path: Path, number: int | None = None, *, as_stored: bool = False) -> ImageFile:
     """Open an image of a TIFF, which is one plane or one stack, without reading its pixels.
 
     Parameters
@@ -85,6 +90,8 @@ def open_tiff(path: Path, number: int | None = None) -> ImageFile:
         An existing file.
     number : int, optional
         Which of its `images`; by default the first, with a note on the others.
+    as_stored : bool
+        Whether values that count from white are left so.
 
     Returns
     -------
@@ -99,11 +106,15 @@ def open_tiff(path: Path, number: int | None = None) -> ImageFile:
     """
     try:
         with tifffile.TiffFile(path) as tif:
-            return _describe(path, tif, number)
+            image = _describe(path, tif, number)
     except InputError:
         raise
     except Exception as error:
         raise unreadable(path, error) from error
+    if not as_stored:
+        return image
+    planes = (replace(plane, white=None) for plane in image.planes if isinstance(plane, TiffPlane))
+    return replace(image, planes=tuple(planes))
 
 
 def _describe(path: Path, tif: tifffile.TiffFile, number: int | None) -> ImageFile:
@@ -114,15 +125,20 @@ def _describe(path: Path, tif: tifffile.TiffFile, number: int | None) -> ImageFi
     _check_whole(path, tif)
     if not tif.series:
         raise unreadable(path, ValueError("it holds no image"))
-    chosen = number or 0
+    loose = is_plane_by_plane(tif)
+    stacks, held = ([0], 1) if loose else find_stacks(path, tif)
+    chosen = stacks[0] if number is None else number
     series = tif.series[chosen]
-    loose = _is_plane_by_plane(tif)
-    images = {} if loose else _images(path, tif)
-    notes = [first_was_read(path, len(images))] if images and number is None else []
+    images: dict[int, tuple[Path, ...]] = dict.fromkeys(stacks, ()) if len(stacks) > 1 else {}
+    notes = []
+    if held > 1 and number is None:
+        notes.append(one_was_read(path, held, chosen))
+    elif held > len(stacks):
+        notes.append(f"{path.name} holds {held} images: {len(stacks)} are stacks and were read.")
     count = len(tif.series)
     if not loose:
-        count = _plane_count(path, series.axes, series.shape, notes)
-    dtype = _gray_type(path, series.dtype)
+        count = plane_count(path, series.axes, series.shape, notes)
+    dtype = gray_type(path, series.dtype)
     lengths = dict(zip(series.axes, series.shape, strict=True))
     shape = (int(lengths["Y"]), int(lengths["X"]))
     step = shape[0] * shape[1] * dtype.itemsize
@@ -149,7 +165,7 @@ def _describe_split(path: Path, split: SplitImage) -> ImageFile:
             raise unreadable(file, ValueError(f"it lacks page {page + 1}"))
         planes.append(pages[file][page])
     first = planes[0]
-    _plane_count(path, "TCZYX", (*split.shape, *first.shape), notes)
+    plane_count(path, "TCZYX", (*split.shape, *first.shape), notes)
     expected = tuple(int(split.pixels.get(f"Size{axis}", -1)) for axis in "YX")
     for plane in planes:
         if plane.shape != expected or plane.dtype != first.dtype:
@@ -183,8 +199,8 @@ def _pages(file: Path, asked: Path, expected: str | None, notes: list[str]) -> l
                 "files of an OME-TIFF have changed; rename them back, or export it again."
             )
         for index, page in enumerate(tif.pages):
-            _plane_count(file, page.axes, page.shape, [])
-            dtype = _gray_type(file, page.dtype)
+            plane_count(file, page.axes, page.shape, [])
+            dtype = gray_type(file, page.dtype)
             offset = int(page.dataoffsets[0]) if page.is_memmappable else None
             stored = dtype.newbyteorder(tif.byteorder).str
             shape = (page.imagelength, page.imagewidth)
@@ -193,18 +209,16 @@ def _pages(file: Path, asked: Path, expected: str | None, notes: list[str]) -> l
     return planes
 
 
-def _gray_type(path: Path, found: Any) -> np.dtype[Any]:
-    if found is None or np.dtype(found).kind not in "uif":
-        raise InputError(
-            f"{path} has pixels of type {found}: expected gray values in 8, 16 or 32 bits; "
-            "save the brightfield stack in its original bit depth."
-        )
-    return np.dtype(found).newbyteorder("=")
-
-
 def _white(page: tifffile.TiffPage, dtype: np.dtype[Any], notes: list[str]) -> int | None:
     """Value of white in a page that counts from it, which is 0 there; else None."""
     if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE:
+        return None
+    if page.parent.is_imagej:
+        # Its inverting colour table changes the display alone, as that of masks often does.
+        notes.append(
+            "ImageJ shows the file inverted: its values were left as they are; invert them if "
+            "bright is dark."
+        )
         return None
     if dtype.kind != "u":
         notes.append(
@@ -214,70 +228,6 @@ def _white(page: tifffile.TiffPage, dtype: np.dtype[Any], notes: list[str]) -> i
         return None
     notes.append("The file counts its gray values from white: they were inverted, bright is high.")
     return int(2**page.bitspersample - 1)
-
-
-def _is_plane_by_plane(tif: tifffile.TiffFile) -> bool:
-    """Whether a stack was saved one plane after the other, which tifffile takes for many images."""
-    kinds = {(part.kind, part.axes, part.shape, part.dtype) for part in tif.series}
-    return len(tif.series) > 1 and len(kinds) == 1 and tif.series[0].axes == "YX" and tif.is_shaped
-
-
-def _plane_count(path: Path, names: str, shape: tuple[int, ...], notes: list[str]) -> int:
-    """Planes of an image whose axes can only mean one stack."""
-    if "S" in names or "Y" not in names or "X" not in names:
-        raise InputError(
-            f"{path} is an RGB or otherwise coloured image (axes {names}): expected gray "
-            "planes; save the brightfield stack as 8-bit or 16-bit gray."
-        )
-    pairs = zip(names, shape, strict=True)
-    extra = [(axis, size) for axis, size in pairs if axis not in "YX" and size > 1]
-    if len(extra) > 1:
-        found = " × ".join(f"{size} {_AXIS_WORDS.get(axis, axis)}" for axis, size in extra)
-        raise InputError(
-            f"{path} holds {found}: expected the focus planes of one brightfield field alone; save "
-            "the brightfield channel of one time point and position as its own file (in Fiji: "
-            "Image > Duplicate…)."
-        )
-    for axis, size in extra:
-        # Writers without axes information call focus planes channels or time points.
-        if axis == "C" and size < 5:
-            raise InputError(
-                f"{path} holds {size} channels and no focus planes: expected a brightfield z-stack;"
-                " save its brightfield channel alone, or if these are focus planes, mark them as "
-                "slices (in Fiji: Image > Properties…)."
-            )
-        if axis in "CT":
-            notes.append(f"{path.name}: its {size} {_AXIS_WORDS[axis]} were read as focus planes.")
-    return math.prod(size for _, size in extra)
-
-
-_AXIS_WORDS = {
-    "C": "channels",
-    "T": "time points",
-    "Z": "planes",
-    "I": "images",
-    "Q": "images",
-    "P": "positions",
-}
-
-
-def _images(path: Path, tif: tifffile.TiffFile) -> dict[int, tuple[Path, ...]]:
-    """The images of a file that holds several and no part of others."""
-    others = [
-        number
-        for number, series in enumerate(tif.series)
-        if number and (series.kind != "baseline" or not tif.is_ome)
-    ]
-    if not others:
-        return {}
-    shapes = {s.shape[-2:] for s in tif.series}
-    if len(shapes) > 1 and not tif.is_ome:
-        found = " and ".join(" × ".join(map(str, shape)) for shape in sorted(shapes))
-        raise InputError(
-            f"{path} holds planes of different shapes ({found} pixels): expected one stack; save "
-            "the brightfield planes as their own file."
-        )
-    return dict.fromkeys((0, *others), ())
 
 
 def _check_pages(path: Path, tif: tifffile.TiffFile) -> None:

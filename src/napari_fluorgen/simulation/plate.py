@@ -93,7 +93,8 @@ def write_plate(
             z_um = field.nominal_z_um
             heights.append((stem, field.z_um))
         lines = [",".join([stem, *(f"{z:.3f}" for z in planes)]) for stem, planes in heights]
-        (temporary / "labels" / "heights.csv").write_text("\n".join(lines) + "\n")
+        heights_file = temporary / "labels" / "heights.csv"
+        heights_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         write_metadata(temporary, pixel_size_um=pixel, z_um=z_um)
         list_files(temporary)
     return folder

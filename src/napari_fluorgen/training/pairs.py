@@ -28,7 +28,14 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io import FieldEntry, is_plate_folder, read_plate, read_stack
 from napari_fluorgen.io.cellvoyager_xml import RECORD_SUFFIXES
-from napari_fluorgen.io.files import IMAGE_SUFFIXES, field_name, natural_key, open_image, some_names
+from napari_fluorgen.io.files import (
+    IMAGE_SUFFIXES,
+    ImageFile,
+    field_name,
+    natural_key,
+    open_image,
+    some_names,
+)
 from napari_fluorgen.io.results import file_stem
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity
 
@@ -173,7 +180,7 @@ def _open_entry(entry: FieldEntry, labels: Path | None) -> Opened:
         if stain not in stack.truth:
             reason = next((text for text in stack.notes if path.name in text), "it is damaged.")
             raise InputError(f"{entry.identity.name}: {reason}")
-    return stack, None if labels is None else _plane(labels)[0]
+    return stack, None if labels is None else _labels(labels)
 
 
 def _plain(folder: Path, note: Callable[[str], None]) -> list[PairSource]:
@@ -239,24 +246,32 @@ def _files(parts: Mapping[str, Path]) -> tuple[Path, ...]:
 def _open_plain(name: str, parts: Mapping[str, Path]) -> Opened:
     stack = read_stack(parts[_BRIGHTFIELD])
     truth = {}
+    notes = stack.notes
     for stain in STAINS:
         if stain in parts:
-            truth[stain], pixel = _plane(parts[stain])
-            _check_pixel(parts[stain], pixel, parts[_BRIGHTFIELD], stack.pixel_size_um)
-    labels = _plane(parts[_LABELS])[0] if _LABELS in parts else None
-    return replace(stack, identity=FieldIdentity(name), truth=truth), labels
+            path = parts[stain]
+            file = _plane(path)
+            _check_pixel(path, file.pixel_size_um, parts[_BRIGHTFIELD], stack.pixel_size_um)
+            truth[stain] = np.asarray(file.planes[0].read())
+            notes += tuple(f"{path.name}: {note}" for note in file.notes)
+    labels = _labels(parts[_LABELS]) if _LABELS in parts else None
+    return replace(stack, identity=FieldIdentity(name), truth=truth, notes=notes), labels
 
 
-def _plane(path: Path) -> tuple[NDArray[Any], tuple[float, float] | None]:
+def _labels(path: Path) -> NDArray[Any]:
+    return np.asarray(_plane(path, as_stored=True).planes[0].read())
+
+
+def _plane(path: Path, *, as_stored: bool = False) -> ImageFile:
     if path.is_dir():
         raise InputError(f"{path} is a folder: expected one image file of one plane.")
-    file = open_image(path)
+    file = open_image(path, as_stored=as_stored)
     if len(file.planes) != 1:
         raise InputError(
             f"{path} holds {len(file.planes)} planes: expected one; save the plane in focus or a "
             "maximum projection."
         )
-    return np.asarray(file.planes[0].read()), file.pixel_size_um
+    return file
 
 
 def _check_pixel(

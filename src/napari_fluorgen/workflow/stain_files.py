@@ -26,7 +26,7 @@ class StainFiles:
         from napari_fluorgen.io.results import read_tiff
 
         images = {stain: read_tiff(path) for stain, path in self.images.items()}
-        labels = read_tiff(self.labels) if self.labels is not None else None
+        labels = read_tiff(self.labels, as_stored=True) if self.labels is not None else None
         return StainImages(self.name, images, labels)
 
 
