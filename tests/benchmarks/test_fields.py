@@ -13,15 +13,15 @@ from napari_fluorgen.simulation.presets import get_preset
 def test_fields_come_back_as_they_were_simulated_and_are_made_once(benchmark_module, tmp_path):
     fields = benchmark_module("fields")
     preset = get_preset("20x")
-    (file,) = fields.simulate(preset, [7], 64, tmp_path, workers=1)
+    (file,) = fields.simulate(preset, [7], (48, 64), tmp_path, workers=1)
     made = file.stat().st_mtime_ns
     found = fields.read(file)
-    expected = simulate_field(preset, 7, (64, 64))
+    expected = simulate_field(preset, 7, (48, 64))
     np.testing.assert_array_equal(found.labels, expected.nuclei_labels)
     assert found.stack.z_um == expected.z_um
     for stain, image in expected.stains.items():
         np.testing.assert_array_equal(found.truth[stain], image)
-    assert fields.simulate(preset, [7], 64, tmp_path, workers=1) == [file]
+    assert fields.simulate(preset, [7], (48, 64), tmp_path, workers=1) == [file]
     assert file.stat().st_mtime_ns == made
 
 
