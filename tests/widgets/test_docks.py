@@ -35,6 +35,14 @@ def add_result(viewer, result, source, run="run"):
     return [common.add_layer(viewer, spec) for spec in specs]
 
 
+def measuring(viewer, qtbot, stack, result, folder):
+    """The dock that measures a result into a folder, and the outlines of the result."""
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    dock.folder.setText(str(folder))
+    return dock, add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+
+
 @pytest.mark.parametrize("dock", [LoadDock, ConfidenceDock, MeasureDock])
 def test_docks_fit_and_explain_their_empty_state(viewer, qtbot, dock):
     widget = dock(viewer)
@@ -126,11 +134,8 @@ def test_erased_nuclei_are_not_measured(viewer, qtbot, stack, result, tmp_path):
 
 
 def test_what_is_undone_after_measuring_is_as_before(viewer, qtbot, stack, result, tmp_path):
-    dock = MeasureDock(viewer)
-    qtbot.addWidget(dock)
-    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    dock, labels = measuring(viewer, qtbot, stack, result, tmp_path)
     labels.data_setitem(np.nonzero(labels.data == 1), 0)
-    dock.folder.setText(str(tmp_path))
     dock.button.click()
     qtbot.waitUntil(lambda: "2 nuclei" in dock.done.text(), timeout=WAIT)
     assert dock.outdated.isHidden()
@@ -151,11 +156,8 @@ def test_answers_go_to_the_nuclei_that_were_asked_about(
         return measure(*arguments, **options)
 
     monkeypatch.setattr(measurement, "measure_field", wait_and_measure)
-    dock = MeasureDock(viewer)
-    qtbot.addWidget(dock)
-    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    dock, labels = measuring(viewer, qtbot, stack, result, tmp_path)
     labels.data_setitem(np.nonzero(labels.data == 1), 0)
-    dock.folder.setText(str(tmp_path))
     dock.button.click()
     labels.data_setitem(np.nonzero(labels.data == 2), 0)
     erased.set()
@@ -166,11 +168,8 @@ def test_answers_go_to_the_nuclei_that_were_asked_about(
 
 
 def test_a_new_measurement_leaves_nothing_of_the_older_one(viewer, qtbot, stack, result, tmp_path):
-    dock = MeasureDock(viewer)
-    qtbot.addWidget(dock)
-    labels = add_result(viewer, result, add_stack(viewer, stack)[0])[-1]
+    dock, labels = measuring(viewer, qtbot, stack, result, tmp_path)
     labels.features = labels.features.assign(mine=[7, 8, 9])
-    dock.folder.setText(str(tmp_path))
     dock.button.click()
     qtbot.waitUntil(lambda: "Measured" in dock.done.text(), timeout=WAIT)
     qtbot.waitUntil(dock.button.isEnabled, timeout=WAIT)
