@@ -120,6 +120,7 @@ def test_written_results_are_read_again(result, stack, tmp_path):
     np.testing.assert_allclose(roles["p-value nucleus"], result.p_values["nucleus"])
 
 
+@pytest.mark.usefixtures("viewer")  # napari's own writers are there once it has started
 def test_other_layers_are_written_as_napari_does(result, stack, tmp_path):
     spatial = Spatial.of_stack(stack).plane()
     specs = [*stack_layers(stack), *result_layers(result, spatial, run="r")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -37,14 +37,14 @@ class PlateMetadata:
     notes: tuple[str, ...] = ()
 
 
-def read_metadata(folder: Path) -> PlateMetadata:
+def read_metadata(folder: Path, suffixes: Iterable[str] = RECORD_SUFFIXES) -> PlateMetadata:
     """Read the ``.mrf``, ``.mlf`` and ``.mes`` of a plate as far as they are there and intact."""
     sizes: dict[int, tuple[float, float]] = {}
     heights: dict[str, float] = {}
     lamp: list[int] = []
     laser: list[int] = []
     notes = []
-    for suffix in RECORD_SUFFIXES:
+    for suffix in suffixes:
         for path in sorted(folder.glob(f"*{suffix}")):
             if path.name.startswith("."):
                 continue

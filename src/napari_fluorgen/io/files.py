@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -170,6 +170,11 @@ def image_name(path: Path, image: ImageFile, number: int | None = None) -> str:
         r"[_\-. ]*(?:z|plane|slice)?[_=]?\d*$", "", "".join(a[0] for a in same), flags=re.I
     )
     return shared or names[0]
+
+
+def notes_of(files: Iterable[ImageFile]) -> list[str]:
+    """Notes on several files, each once."""
+    return list(dict.fromkeys(note for file in files for note in file.notes))
 
 
 def one_was_read(path: Path, images: int, number: int = 0) -> str:

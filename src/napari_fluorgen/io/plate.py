@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.io.files import ImageFile, check_one_shape, open_image
+from napari_fluorgen.io.files import ImageFile, check_one_shape, notes_of, open_image
 from napari_fluorgen.io.lazy import Plane, PlaneImage, PlaneStack
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
@@ -68,7 +68,7 @@ class FieldEntry:
         files = [open_plane(path) for path in self.planes]
         planes: tuple[Plane, ...] = tuple(file.planes[0] for file in files)
         check_one_shape(planes, [path.name for path in self.planes], self.planes[0].parent)
-        notes = [*self.notes, *dict.fromkeys(note for file in files for note in file.notes)]
+        notes = [*self.notes, *notes_of(files)]
         truth = {}
         for stain, path in self.truth.items():
             try:

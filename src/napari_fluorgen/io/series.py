@@ -15,6 +15,7 @@ from napari_fluorgen.io.files import (
     check_one_shape,
     field_name,
     natural_key,
+    notes_of,
     open_image,
     some_names,
 )
@@ -197,7 +198,7 @@ def read_series(series: Series) -> BrightfieldStack:
             )
     planes = tuple(file.planes[0] for file in opened)
     check_one_shape(planes, [path.name for path in series.files], folder)
-    notes = [*series.notes, *dict.fromkeys(note for file in opened for note in file.notes)]
+    notes = [*series.notes, *notes_of(opened)]
     if len(planes) == 1:
         notes.append(ONE_PLANE)
     return BrightfieldStack(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
-
-import numpy as np
 
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
@@ -36,18 +33,11 @@ def write_results(path: str, layer_data: list[LayerData]) -> list[str]:
     OutputError
         Files exist already or the folder is not writable.
     """
+    from napari.layers import Layer
+
     from napari_fluorgen.io.results import write_field
 
-    layers = [
-        SimpleNamespace(
-            data=data,
-            name=meta.get("name", ""),
-            metadata=meta.get("metadata", {}),
-            features=meta.get("features"),
-            **_grid(meta, np.ndim(data)),
-        )
-        for data, meta, _kind in layer_data
-    ]
+    layers = [Layer.create(data, meta, kind) for data, meta, kind in layer_data]
     complete = [run for run in find_runs(layers) if set(STAINS) <= set(run.layers)]
     written: list[str] = []
     for run in complete:
@@ -55,15 +45,6 @@ def write_results(path: str, layer_data: list[LayerData]) -> list[str]:
     ours = {id(layer) for run in complete for layer in run.layers.values()}
     others = [one for one, layer in zip(layer_data, layers, strict=True) if id(layer) not in ours]
     return written + (_write_as_napari(path, others) if others else [])
-
-
-def _grid(meta: dict[str, Any], ndim: int) -> dict[str, Any]:
-    """What `Spatial.of_layer` asks a layer for."""
-    identity = {"translate": np.zeros(ndim), "rotate": np.eye(ndim), "shear": np.zeros(1)}
-    known = {"scale": np.ones(ndim), "units": ("pixel",) * ndim, "axis_labels": ("y", "x")}
-    found = {name: meta.get(name, usual) for name, usual in (identity | known).items()}
-    affine = SimpleNamespace(affine_matrix=meta.get("affine", np.eye(ndim + 1)))
-    return {**found, "affine": affine, "ndim": ndim}
 
 
 def _write_as_napari(path: str, layer_data: list[LayerData]) -> list[str]:

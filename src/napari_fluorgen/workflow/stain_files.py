@@ -125,7 +125,9 @@ def _left_out(paths: Iterable[Path]) -> tuple[set[Path], list[str]]:
         plane = parse_name(path.name)
         if plane is not None and 1 <= plane.channel <= len(STAINS):
             planes[path.parent, plane.stem, plane.channel][path] = plane.plane
-    lamp = {plate: read_metadata(plate).transmitted for plate in {key[0] for key in planes}}
+    plates = {plate for plate, _, _ in planes}
+    # The heights, a record an image, are not asked for.
+    lamp = {plate: read_metadata(plate, (".mes",)).transmitted for plate in plates}
     left_out: set[Path] = set()
     fields: dict[str, list[str]] = defaultdict(list)
     for (plate, name, channel), numbers in planes.items():
