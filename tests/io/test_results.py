@@ -106,16 +106,37 @@ def test_confidence_of_a_field_round_trips(tmp_path, format, objects):
     assert results.read_field(tmp_path, "stack").widths == {}
 
 
-def test_a_column_is_one_line_of_the_record(tmp_path):
+def test_a_record_does_not_grow_with_the_nuclei(tmp_path):
     field = make_field(nuclei=make_table(), provenance={"messages": ["a [b],\n c", "d"], "x": []})
     results.write_field(field, tmp_path)
-    assert '"label": [1, 2, 3]' in (tmp_path / "run.json").read_text(encoding="utf-8")
+    assert "probability_mean" not in (tmp_path / "run.json").read_text(encoding="utf-8")
     assert results.read_field(tmp_path, "stack").provenance == field.provenance
 
 
 def test_a_table_of_other_nuclei_is_refused(tmp_path):
     results.write_field(make_field(nuclei=make_table(4)), tmp_path)
-    with pytest.raises(InputError, match="4 nuclei is listed, the field has 3"):
+    with pytest.raises(InputError, match=r"nuclei\.csv lists 4 nuclei, its outlines are of 3"):
+        results.read_field(tmp_path, "stack")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda text: text.replace(",", ";"), "its first column is 'label;probability_mean"),
+        (lambda text: text + "4,0.5\n", "line 5 has 2 columns, the first 6"),
+        (lambda text: text.replace("\n1,", "\none,"), "'one'"),
+        (lambda text: "", "its first column is ''"),
+        (None, "No such file"),
+    ],
+)
+def test_a_table_that_another_program_changed_is_told(tmp_path, change, found):
+    results.write_field(make_field(nuclei=make_table()), tmp_path)
+    table = tmp_path / "confidence/stack_nuclei.csv"
+    text = table.read_text(encoding="utf-8")
+    table.unlink()
+    if change is not None:
+        table.write_text(change(text), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"stack_nuclei\.csv cannot be read .*{found}.*: restore"):
         results.read_field(tmp_path, "stack")
 
 

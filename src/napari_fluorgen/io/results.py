@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io.atomic import atomic_path, ensure_folder, path_exists
 from napari_fluorgen.io.files import unreadable
-from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, to_lists, write_csv
+from napari_fluorgen.io.nuclei_table import TABLE, read_csv, write_csv
 from napari_fluorgen.io.result_files import RESULT, SOFTWARE, check_own, recorded_files
 from napari_fluorgen.io.run_record import RUN_FILE, read_record, read_run, update_run
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
@@ -42,7 +42,7 @@ def write_field(
     ``_probability.tif`` (float32), and ``_width-lipids.tif`` and so on (uint16) where there are
     intervals. As OME-Zarr, ``<name>.ome.zarr`` holds all of it. Either way
     ``confidence/<name>_nuclei.csv`` has a row a nucleus, and ``run.json`` gains a record of the
-    field with the same rows, last, so that a field listed there is complete.
+    field, last, so that a field listed there is complete.
 
     Parameters
     ----------
@@ -179,8 +179,7 @@ def _record(field: StainedField, format: str, names: Mapping[str, str]) -> dict[
         "format": format,
         "files": dict(names),
     }
-    nuclei = {NUCLEI: to_lists(field.nuclei)} if field.nuclei else {}
-    return {**field.provenance, _VERDICT: field.verdict, **nuclei, RESULT: result}
+    return {**field.provenance, _VERDICT: field.verdict, RESULT: result}
 
 
 def check_free(
@@ -289,7 +288,8 @@ def read_field(folder: str | PathLike[str], name: str, *, lazy: bool = False) ->
         )
     try:
         result = record[RESULT]
-        files = {key: folder / file for key, file in result["files"].items() if key != TABLE}
+        files = {key: folder / file for key, file in result["files"].items()}
+        table = files.pop(TABLE, None)
         identity = FieldIdentity(**result["identity"])
         size = result["pixel_size_um"]
         if result["format"] == "ome-zarr":
@@ -304,12 +304,14 @@ def read_field(folder: str | PathLike[str], name: str, *, lazy: bool = False) ->
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:
             raise ValueError(f"its images differ in shape: {sorted(shapes)}")
-        table = record.get(NUCLEI, {})
-        labels, number = arrays["labels"], len(table.get("label", ()))
+        labels = arrays["labels"]
         if not lazy:
             labels = labels.astype(np.uint32)
-            number = int(labels.max(initial=0))
-        own = (RESULT, NUCLEI, _VERDICT)
+        nuclei = {} if table is None else read_csv(table)
+        if nuclei and not lazy and len(nuclei["label"]) != (found := int(labels.max(initial=0))):
+            raise ValueError(
+                f"{table} lists {len(nuclei['label'])} nuclei, its outlines are of {found}"
+            )
         return StainedField(
             identity=identity,
             pixel_size_um=None if size is None else (float(size[0]), float(size[1])),
@@ -317,9 +319,9 @@ def read_field(folder: str | PathLike[str], name: str, *, lazy: bool = False) ->
             nuclei_probability=arrays["probability"],
             nuclei_labels=labels,
             p_values={key[2:]: array for key, array in arrays.items() if key.startswith("p-")},
-            provenance={key: value for key, value in record.items() if key not in own},
+            provenance={k: value for k, value in record.items() if k not in (RESULT, _VERDICT)},
             channel_files=dict(result["channel_files"]),
-            nuclei=from_lists(table, number),
+            nuclei=nuclei,
             verdict=record.get(_VERDICT),
             widths={
                 key.removeprefix("width-"): array if lazy else array.astype(np.uint16)

@@ -7,13 +7,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.atomic import atomic_path
-from napari_fluorgen.io.nuclei_table import NUCLEI, TABLE, from_lists, write_csv
+from napari_fluorgen.io.nuclei_table import TABLE, read_csv, write_csv
 from napari_fluorgen.io.results import RESULT
-from napari_fluorgen.io.run_record import read_run, update_run
+from napari_fluorgen.io.run_record import read_record
 
 _REVIEWS = ("", "accept", "reject")
 
@@ -41,30 +42,29 @@ def write_reviews(
         Not writable.
     """
     folder = Path(folder)
-    record = read_run(folder).get(name, {})
-    columns = record.get(NUCLEI)
-    if not columns:
+    file = read_record(folder, name).get(RESULT, {}).get("files", {}).get(TABLE)
+    if file is None:
         raise InputError(
             f"{folder} holds no table of nuclei of '{name}': stain it again, then review."
         )
-    kept = list(columns.get("reviewed") or [""] * len(columns["label"]))
+    table = read_csv(folder / file)
+    number = len(table["label"])
+    kept = list(table["reviewed"] if "reviewed" in table else [""] * number)
     if isinstance(reviewed, Mapping):
-        places = {label: place for place, label in enumerate(columns["label"])}
+        places = {label: place for place, label in enumerate(table["label"])}
         for label, word in reviewed.items():
-            if int(label) not in places:
-                raise InputError(f"'{name}' has no nucleus {label}: it has {len(places)} nuclei.")
-            kept[places[int(label)]] = str(word)
-    elif len(reviewed) == len(kept):
+            if label not in places:
+                raise InputError(f"'{name}' has no nucleus {label}: it has {number} nuclei.")
+            kept[places[label]] = str(word)
+    elif len(reviewed) == number:
         kept = [str(word) for word in reviewed]
     else:
         raise InputError(
-            f"{len(reviewed)} reviews were given for the {len(kept)} nuclei of '{name}': give one "
+            f"{len(reviewed)} reviews were given for the {number} nuclei of '{name}': give one "
             "for each."
         )
     unknown = set(kept) - set(_REVIEWS)
     if unknown:
         raise InputError(f"The review is {min(unknown)!r}: choose accept, reject or nothing.")
-    columns["reviewed"] = kept
-    with atomic_path(folder / record[RESULT]["files"][TABLE], overwrite=True) as temporary:
-        write_csv(temporary, from_lists(columns, len(kept)))
-    update_run(folder, {name: record})
+    with atomic_path(folder / file, overwrite=True) as temporary:
+        write_csv(temporary, {**table, "reviewed": np.array(kept, np.str_)})
