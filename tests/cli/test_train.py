@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_fluorgen.models import load_model
+from napari_fluorgen.models import install_package, load_model
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
@@ -60,6 +61,7 @@ def test_fine_tuning_prints_figures_before_and_after(fluorgen, pairs, installed,
         (["--init", "tiny", "{}/plate", "--minutes", "2", "--steps", "3"], "Give minutes or steps"),
         (["--init", "tiny", "{}/plate", "--stains", "dapi"], "name some of nuclei"),
         (["--init", "tiny", "{}/plate", "--device", "mps"], "'mps' was not found"),
+        (["--init", "tiny", "{}/plate", "--name", "my cells"], "'my cells' cannot name a model: "),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_sentence(
@@ -94,3 +96,41 @@ def test_a_model_whose_name_is_taken_is_refused_before_training(
     )  # fmt: skip
     assert ran.code == 1
     assert "'tiny' is installed already" in " ".join(ran.err.split())
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Let something happen when a function has done its work, before its caller goes on."""
+
+    def after(name: str, act) -> None:
+        module, _, function = name.rpartition(".")
+        real = getattr(importlib.import_module(module), function)
+
+        def both(*arguments, **options):
+            value = real(*arguments, **options)
+            act()
+            return value
+
+        monkeypatch.setattr(name, both)
+
+    return after
+
+
+def test_a_model_whose_name_is_taken_meanwhile_is_installed_under_another(
+    fluorgen, pairs, installed, tmp_path, monkeypatch, meanwhile
+):
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "models"))
+    tiny = load_model(installed / "tiny")
+    meanwhile(
+        "napari_fluorgen.workflow.fine_tuning_material.prepare",
+        lambda: install_package(tiny.path, name="own"),
+    )
+    ran = fluorgen(
+        "train", "--init", tiny.path, pairs, "--name", "own", "--steps", 2, "--stains", "lipids",
+        "--device", "cpu", "--install", "--runs", tmp_path / "runs",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "The name 'own' was taken during the training" in " ".join(ran.err.split())
+    assert "fluorgen stain --model own-2" in ran.out
+    assert load_model("own").digest == tiny.digest
+    assert load_model("own-2").digest == load_model(tmp_path / "runs/own/package").digest

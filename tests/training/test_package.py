@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from napari_fluorgen.training.config import read_config
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 
-def test_training_ends_in_a_package_that_loads(config_file, tmp_path):
+def test_training_ends_in_a_package_that_loads(config_file, tmp_path, monkeypatch):
     runs, package = tmp_path / "runs", tmp_path / "package"
     arguments = ["train", str(config_file), "-o", str(package), "--runs", str(runs), "--json"]
     done = CliRunner().invoke(app, arguments)
@@ -43,3 +44,23 @@ def test_training_ends_in_a_package_that_loads(config_file, tmp_path):
     again = Calibration.from_arrays(load_model(calibrated).calibration)
     assert set(again.intervals) == {"lipids", "cytoplasm"}
     np.testing.assert_array_equal(load_model(calibrated).test_tensors()[0], model.test_tensors()[0])
+
+    from napari_fluorgen.training.run import train_networks
+
+    other = tmp_path / "other"
+
+    def meanwhile_taken(*arguments, **options):
+        networks = train_networks(*arguments, **options)
+        shutil.copytree(calibrated, other)
+        return networks
+
+    monkeypatch.setattr("napari_fluorgen.training.run.train_networks", meanwhile_taken)
+    arguments[arguments.index(str(package))] = str(other)
+    done = CliRunner().invoke(app, [*arguments, "--resume"])
+    assert done.exit_code == 0, done.output
+    beside = tmp_path / "other-2"
+    said = f"{other} was taken during the training: the model lies in {beside}."
+    assert said in " ".join(done.stderr.split())
+    assert json.loads(done.stdout.splitlines()[-1])["output"] == str(beside)
+    assert load_model(beside).digest == model.digest
+    assert load_model(other).card == load_model(calibrated).card

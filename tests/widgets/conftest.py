@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def write_site(
     for number in (1, 2, 3):
         truth = np.full((96, 128), 100 * number, np.uint16)
         tifffile.imwrite(folder / f"{stem}A{number:02d}Z01C{number:02d}.tif", truth)
+
+
+def write_labels(folder: Path, well: str, site: int, labels: np.ndarray) -> Path:
+    """Write the true nuclei of a field that `write_site` wrote."""
+    path = folder / "labels" / f"Demo_#1_{well}_T0001F{site:03d}L01_nuclei.tif"
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, labels)
+    return path
 
 
 @pytest.fixture
@@ -107,6 +116,14 @@ def loaded(stack):
 
 
 @pytest.fixture
+def outlined(stack):
+    """The stack with labels of its true nuclei, as a plate's field is read."""
+    labels = np.zeros((96, 128), np.uint16)
+    labels[15:36, 20:41] = 1
+    return replace(stack, truth={**stack.truth, "labels": labels})
+
+
+@pytest.fixture
 def foreign():
     """A stack, a stain and outlines from somewhere else."""
     from napari.layers import Image, Labels
@@ -117,6 +134,22 @@ def foreign():
         "stain": Image(rng.random((48, 64)), name="C=1 Hoechst"),
         "outlines": Labels(np.ones((48, 64), np.int32), name="by hand"),
     }
+
+
+class OnDisk:
+    """Stand for an array on disk: it is read where it is sliced; remembers by which threads."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image
+        self.shape, self.ndim, self.dtype = image.shape, image.ndim, image.dtype
+        self.readers: list[str] = []
+
+    def __getitem__(self, key):
+        self.readers.append(threading.current_thread().name)
+        return self.image[key]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[...], dtype)
 
 
 @pytest.fixture(scope="session")

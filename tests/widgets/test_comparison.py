@@ -64,6 +64,19 @@ def test_true_stains_of_the_field_are_compared_at_a_click(viewer, qtbot, stack, 
     assert len(differences(viewer)) == 2, "maps are updated, not doubled"
 
 
+def test_true_outlines_take_the_place_of_those_found_in_the_stain(
+    viewer, qtbot, outlined, result, part
+):
+    add_result(viewer, result, outlined)
+    *_, outlines = add_truth(viewer, outlined)
+    assert chosen(part)["labels"] == outlines.name
+    part.button.click()
+    qtbot.waitUntil(lambda: "1 of 1 true nuclei found, 2 false" in part.found.text(), timeout=WAIT)
+    assert "outlined automatically" not in part.doubts.text()
+    (run,) = find_runs(viewer.layers)
+    assert outlines not in run.layers.values()
+
+
 def test_what_the_user_chose_stays_until_another_result(viewer, qtbot, stack, result, part):
     add_result(viewer, result, stack)
     lipids, nuclei = add_truth(viewer, stack)

@@ -9,7 +9,7 @@ import pytest
 
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.confidence import ConfidenceDock
-from napari_fluorgen.widgets.presenters.layers import record_of
+from napari_fluorgen.widgets.presenters.layers import record_of, stack_layers
 from napari_fluorgen.widgets.presenters.recalibrating import Recalibrated
 from napari_fluorgen.widgets.presenters.results import field_of_run, find_runs
 
@@ -307,6 +307,19 @@ def test_truth_of_the_field_is_plotted(viewer, qtbot, dock, stack, judged):
     assert view.plot.curves.lines["background"][-1] > 0, "what was painted counts"
     view.plot.resize(300, 220)
     assert not view.plot.grab().isNull()
+
+
+def test_a_true_stain_is_plotted_within_the_limits_of_the_model(viewer, qtbot, dock, stack, judged):
+    stack = replace(stack, truth={"nuclei": judged.images["nuclei"]})
+    true = common.add_layer(viewer, stack_layers(stack)[1])
+    view = dock.calibration
+    view.advanced.toggle.setChecked(True)
+    for largest, said in ((300, "This field against"), (30, "does not tell nuclei")):
+        nuclei = {"min_area_um2": 15, "max_area_um2": largest}  # they have 39 µm²
+        provenance = {**judged.provenance, "model": {"name": "m", "nuclei": nuclei}}
+        add_result(viewer, replace(judged, provenance=provenance), stack, run=f"{largest}")
+        assert common.choose(view.against, str(true.unique_id))
+        qtbot.waitUntil(lambda said=said: said in view.caption.text(), timeout=WAIT)
 
 
 def test_it_fits_the_dock_with_all_it_can_say(viewer, qtbot, dock, stack, judged):

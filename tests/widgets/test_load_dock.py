@@ -20,7 +20,7 @@ from napari_fluorgen.widgets.presenters.results import find_runs
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.presenters.staining import RunTicket
 
-from .conftest import make_planes, write_site
+from .conftest import make_planes, write_labels, write_site
 
 WAIT = 60_000
 SCROLL_BAR = 24
@@ -68,6 +68,34 @@ def test_load_a_plate_and_click_a_well(viewer, qtbot, plate_folder):
     qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
     assert len(viewer.layers) == 4, "the field before is closed"
     assert viewer.layers.selection.active.name.endswith("brightfield")
+
+
+def test_true_nuclei_outlines_of_a_plate_are_loaded_hidden(viewer, qtbot, plate_folder):
+    labels = np.zeros((96, 128), np.uint16)
+    labels[10:30, 10:30] = 7
+    write_labels(plate_folder, "B03", 1, labels)
+    write_labels(plate_folder, "B03", 2, labels[:50])
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(plate_folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock.grid.picked.emit("B03")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=WAIT)
+    outlines, stain = viewer.layers[-1], viewer.layers[-2]
+    assert outlines.name == "B03 s1 true nuclei outlines"
+    np.testing.assert_array_equal(outlines.data, labels)
+    assert not outlines.visible
+    assert (tuple(outlines.scale), outlines.units) == (tuple(stain.scale), stain.units)
+    assert dock.line.text().endswith("(hidden) · true nuclei outlines (hidden)")
+    said = dock.line.text()
+    record_of(viewer.layers[0].metadata)[STAINING] = True  # so that it stays open
+    dock.sites.itemClicked.emit(dock.sites.item(1))
+    qtbot.waitUntil(lambda: "site 2" in dock.line.text(), timeout=WAIT)
+    assert "96×128" in dock.problems.text()
+    assert "outlines" not in dock.line.text()
+    dock.sites.itemClicked.emit(dock.sites.item(0))
+    assert sorted(dock.line.text()) == sorted(said)
+    assert [x.name for x in viewer.layers if x.name.endswith("outlines")] == [outlines.name]
 
 
 def test_wells_without_complete_fields_say_so(viewer, qtbot, plate_folder):

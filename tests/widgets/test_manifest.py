@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -14,13 +15,15 @@ import tifffile
 import yaml
 from napari.layers import Labels
 
-from napari_fluorgen.io.results import read_field
+from napari_fluorgen.errors import OutputError
+from napari_fluorgen.io.field_lock import field_lock
+from napari_fluorgen.io.results import list_fields, read_field
 from napari_fluorgen.widgets.presenters.layers import record_of, result_layers, stack_layers
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.reader import get_reader
 from napari_fluorgen.widgets.writer import write_results
 
-from .conftest import layer_of
+from .conftest import layer_of, write_labels
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +96,9 @@ def test_foreign_files_and_folders_are_left_to_others(tmp_path):
 
 
 def test_a_plate_opens_with_its_first_field(plate_folder):
+    write_labels(plate_folder, "B03", 1, np.eye(96, 128, dtype=np.uint16))
     layers = get_reader(str(plate_folder))(str(plate_folder))
-    assert [kind for _, _, kind in layers] == ["image"] * 4
+    assert [kind for _, _, kind in layers] == ["image"] * 4 + ["labels"]
     assert record_of(layers[0][1]["metadata"])["identity"].well == "B03"
     assert layers[0][0].shape == (7, 96, 128)
 
@@ -118,6 +122,31 @@ def test_written_results_are_read_again(result, stack, tmp_path):
     np.testing.assert_array_equal(roles["lipids"], result.images["lipids"])
     np.testing.assert_array_equal(roles["nuclei labels"], result.nuclei_labels)
     np.testing.assert_allclose(roles["p-value nucleus"], result.p_values["nucleus"])
+
+
+def test_a_field_that_is_being_stained_into_the_folder_is_not_saved(result, stack, tmp_path):
+    folder = tmp_path / "results"
+    spatial = Spatial.of_stack(stack).plane()
+    other = replace(result, identity=replace(result.identity, name="other"), channel_files={})
+    data = [
+        spec.as_tuple()
+        for key, field in (("a", other), ("b", result), ("c", result))
+        for spec in result_layers(field, spatial, run=key)
+    ]
+    one = [layer for layer in data if record_of(layer[1]["metadata"])["run"] == "b"]
+    with field_lock(folder, result.identity):
+        before = list(folder.iterdir())
+        for layers in (data, one):
+            with pytest.raises(OutputError, match=r"is being stained into .*results by another"):
+                write_results(str(folder), layers)
+        assert list(folder.iterdir()) == before, "nothing of other fields either"
+        write_results(str(tmp_path / "elsewhere"), one)
+    assert not folder.exists()
+    write_results(str(folder), one)
+    assert list_fields(folder) == [result.identity.name]
+    assert list(folder.glob("*.stain.lock")) == []
+    with pytest.raises(OutputError, match="exists already"):  # two results of one field
+        write_results(str(tmp_path / "twice"), [*one, *data[-len(one) :]])
 
 
 @pytest.mark.usefixtures("viewer")  # napari's own writers are there once it has started
@@ -144,4 +173,4 @@ def test_samples_have_truth_and_a_pixel_size(manifest, key, sample_folder):
     layers = npe2.manifest.utils.import_python_name(command.python_name)()
     assert layers[0][0].shape[0] == 7
     assert layers[0][1]["units"][-1] == "micrometer"
-    assert len(layers) == 4
+    assert [kind for _, _, kind in layers] == ["image"] * 4 + ["labels"]

@@ -10,6 +10,8 @@ from napari_fluorgen.errors import FluorgenError, InputError
 from napari_fluorgen.widgets import opening
 from napari_fluorgen.widgets.presenters.layers import record_of
 
+from .conftest import write_labels
+
 
 def test_the_only_plate_of_a_folder_is_opened(plate_folder):
     opened = opening.open_path(plate_folder.parent)
@@ -40,6 +42,29 @@ def test_large_stacks_stay_on_disk(tmp_path, monkeypatch):
     assert not isinstance(data, np.ndarray)
     assert data.shape == (7, 8, 9)
     np.testing.assert_array_equal(np.asarray(data[3]), planes[3])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int32])
+def test_true_nuclei_of_a_plate_are_read_as_they_were_stored(plate_folder, dtype):
+    labels = np.arange(96 * 128).reshape(96, 128).astype(dtype)
+    write_labels(plate_folder, "B03", 1, labels)
+    first, second = opening.open_path(plate_folder).plate.entries("B03")
+    read = opening.read_entry(first).truth["labels"]
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, labels)
+    assert "labels" not in opening.read_entry(second).truth
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.ones((50, 128), np.uint8), np.ones((96, 128), np.float32), np.ones((2, 96, 128), np.uint8)],
+)
+def test_true_nuclei_that_cannot_be_used_are_left_out(plate_folder, labels):
+    path = write_labels(plate_folder, "B03", 1, labels)
+    stack = opening.read_entry(opening.open_path(plate_folder).plate.entries("B03")[0])
+    assert set(stack.truth) == {"nuclei", "lipids", "cytoplasm"}
+    assert stack.notes[-1].startswith("The outlines of true nuclei are left out: ")
+    assert str(path) in stack.notes[-1]
 
 
 @pytest.mark.parametrize("name", ["missing.tif", "missing"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
 WELLS = (("D04", 1), ("D04", 2), ("D04", 3))
 SHAPE = (96, 128)
@@ -143,3 +145,58 @@ def plate(tmp_path: Path) -> Plate:
 def field_of():
     """Makes the planes of a field from a seed and a shape."""
     return brightfield
+
+
+def pair(seed: int, *, shape=(96, 112), gain=1.0, z_um=(-6, -4, -2, 0, 2, 4, 6), **changes):
+    """Round cells that grow brighter with height, their nuclei stained in the middle."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices(shape)
+    cells, nuclei = np.zeros(shape), np.zeros(shape)
+    labels = np.zeros(shape, np.uint16)
+    for number in range(1, 9):
+        y, x = rng.uniform(8, shape[0] - 8), rng.uniform(8, shape[1] - 8)
+        distance = (rows - y) ** 2 + (columns - x) ** 2
+        cells += np.exp(-distance / 60)
+        nuclei = np.maximum(nuclei, np.exp(-distance / 25))
+        labels[distance < 20] = number
+    planes = [3000 * (1 + 0.02 * z * cells) for z in np.asarray(z_um)]
+    data = np.array(planes) + rng.normal(0, 15, (len(z_um), *shape))
+    truth = {
+        "nuclei": 100 + gain * 3000 * nuclei + rng.normal(0, 10, shape),
+        "lipids": 100 + gain * 2500 * cells + rng.normal(0, 10, shape),
+        "cytoplasm": 100 + gain * 2000 * cells**0.5 + rng.normal(0, 10, shape),
+        "labels": labels,
+    }
+    stack = BrightfieldStack(
+        data=data.astype(np.uint16),
+        identity=FieldIdentity(f"field{seed}"),
+        pixel_size_um=(0.325, 0.325),
+        z_um=z_um,
+        truth={name: image.clip(0).astype(np.uint16) for name, image in truth.items()},
+    )
+    return replace(stack, **changes)
+
+
+@pytest.fixture(scope="session")
+def five() -> list[BrightfieldStack]:
+    return [pair(seed) for seed in range(5)]
+
+
+@pytest.fixture
+def request_(tiny_models, tmp_path):
+    """Build a request for a few steps from the tiny model."""
+    from napari_fluorgen.workflow.fine_tuning_request import FineTuneRequest
+
+    def build(**settings):
+        common = {
+            "init": str(tiny_models / "tiny"),
+            "name": "own",
+            "output": tmp_path / "own",
+            "device": "cpu",
+            "registration": "off",
+        }
+        if "minutes" not in settings:
+            common["steps"] = 4
+        return FineTuneRequest.build(**(common | settings))
+
+    return build

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_fluorgen.io import find_fields, results
-from napari_fluorgen.io.run_record import LOCK_FILE
+from napari_fluorgen.io.run_record import LOCK_FILE, read_record, update_run
 from napari_fluorgen.staining import TileDone
 from napari_fluorgen.workflow import StainRequest, drain, stain_batch
 
@@ -68,6 +68,17 @@ def test_a_stopped_run_leaves_the_field_to_others(begin, stack_file, tmp_path, o
     under_way.close()
     assert not (tmp_path / "out").exists()
     assert drain(begin(stack_file, tmp_path / "out", **options)).done == ("field",)
+
+
+def test_resume_keeps_fields_whose_record_says_less_of_the_model(
+    begin, stack_file, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    drain(begin(stack_file, out))
+    record = read_record(out, "field")
+    del record["model"]["nuclei"]
+    update_run(out, {"field": record})
+    assert drain(begin(stack_file, out, resume=True)).skipped == ("field",)
 
 
 @pytest.mark.parametrize("changed", [{"size_um": 0.4}, {"spacing_um": 1.0}])

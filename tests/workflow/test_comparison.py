@@ -59,6 +59,20 @@ def test_nuclei_are_outlined_in_the_stain_where_nobody_did(field):
     assert (found.nuclei[0].tp, found.nuclei[0].fp, found.stains) == (1, 1, {})
 
 
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"min_area_um2": 30, "max_area_um2": 60}, 2),  # nuclei have 42 µm²
+        ({"min_area_um2": 60, "max_area_um2": 200}, 0),
+        ({"min_area_um2": 15, "max_area_um2": 30}, 0),
+    ],
+)
+def test_true_nuclei_are_outlined_within_the_limits_of_the_model(field, limits, found):
+    field = replace(field, provenance={"model": {"nuclei": limits}})
+    score = compare_field(field, StainImages("a", {"nuclei": field.images["nuclei"]})).nuclei[0]
+    assert (score.tp, score.fn) == (found, 0)
+
+
 def test_a_truth_of_zeros_has_no_error_but_a_correlation(field):
     truth = np.where(field.nuclei_labels > 0, 200, 0).astype(np.uint8)
     score = compare_field(field, StainImages("a", {"nuclei": truth})).stains["nuclei"]

@@ -11,10 +11,12 @@ import pytest
 import tifffile
 
 from napari_fluorgen.errors import InputError, OutputError
+from napari_fluorgen.io import write_field
 from napari_fluorgen.measurement import FieldScores
-from napari_fluorgen.stack import STAINS
+from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 from napari_fluorgen.workflow.evaluate import evaluate_fields, evaluate_folders, read_predictions
 from napari_fluorgen.workflow.evaluate_files import write_scores
+from napari_fluorgen.workflow.evaluate_pictures import PictureSource
 from napari_fluorgen.workflow.events import Measuring
 from napari_fluorgen.workflow.stain_files import StainImages, find_stains
 
@@ -77,6 +79,34 @@ def test_true_nuclei_without_labels_are_found_in_their_stain(plate) -> None:
     assert evaluation.nuclei.tp == 6
     assert evaluation.nuclei.f1 == 1
     assert any("segmented in the true nuclear stain" in note for note in evaluation.notes)
+
+
+@pytest.mark.parametrize(
+    ("model", "true"),
+    [
+        ({"nuclei": {"min_area_um2": 30, "max_area_um2": 60}}, 1),
+        ({"nuclei": {"min_area_um2": 10, "max_area_um2": 300}}, 3),
+        ({"name": "of an earlier version"}, 2),
+    ],
+)
+def test_true_nuclei_are_cut_by_the_limits_of_the_model(tmp_path, model, true) -> None:
+    labels = np.zeros((120, 160), np.uint32)
+    labels[10:22, 10:22] = 1  # 15 µm²
+    labels[10:30, 60:80] = 2  # 42 µm²
+    labels[50:90, 60:100] = 3  # 169 µm²
+    rng = np.random.default_rng(0)
+    stain = (200 + 3000 * (labels > 0) + rng.normal(0, 20, labels.shape)).astype(np.uint16)
+    probability = (labels > 0).astype(np.float32)
+    images = dict.fromkeys(STAINS, stain)
+    field = StainedField(FieldIdentity("a"), (0.325, 0.325), images, probability, labels)
+    write_field(replace(field, provenance={"model": model}), tmp_path / "predicted")
+    (tmp_path / "truth").mkdir()
+    tifffile.imwrite(tmp_path / "truth" / "a_nuclei.tif", stain)
+    folders = tmp_path / "predicted", tmp_path / "truth"
+    evaluation, _ = evaluate_folders(*folders, tmp_path / "scores")
+    assert (evaluation.nuclei.tp, evaluation.nuclei.fp, evaluation.nuclei.fn) == (true, 3 - true, 0)
+    shown = PictureSource(*folders, (0.325, 0.325)).read("a")[1].nuclei_labels
+    assert shown.max() == true, "the page shows what was scored"
 
 
 def test_missed_nucleus_is_counted(plate) -> None:

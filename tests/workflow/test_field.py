@@ -61,6 +61,7 @@ def test_provenance_says_what_made_it(stack, model, stack_file) -> None:
     assert record["model"]["name"] == "tiny"
     assert record["model"]["digest"] == model.digest
     assert record["model"]["simulated"] is True
+    assert record["model"]["nuclei"] == model.spec.nuclei.model_dump()
     assert record["input"]["source"] == str(stack_file)
     assert record["device"] == "cpu"
     assert record["precision"] == "float32"

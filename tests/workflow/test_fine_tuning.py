@@ -18,66 +18,15 @@ from napari_fluorgen.errors import (
     OutputError,
 )
 from napari_fluorgen.models import ModelSpec, list_models, load_model, save_package
-from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
-from napari_fluorgen.workflow.fine_tuning import FineTuneRequest, fine_tune
+from napari_fluorgen.workflow.fine_tuning import fine_tune
+
+from .conftest import pair
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 
-def pair(seed: int, *, shape=(96, 112), gain=1.0, z_um=(-6, -4, -2, 0, 2, 4, 6), **changes):
-    """Round cells that grow brighter with height, their nuclei stained in the middle."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.indices(shape)
-    cells, nuclei = np.zeros(shape), np.zeros(shape)
-    labels = np.zeros(shape, np.uint16)
-    for number in range(1, 9):
-        y, x = rng.uniform(8, shape[0] - 8), rng.uniform(8, shape[1] - 8)
-        distance = (rows - y) ** 2 + (columns - x) ** 2
-        cells += np.exp(-distance / 60)
-        nuclei = np.maximum(nuclei, np.exp(-distance / 25))
-        labels[distance < 20] = number
-    planes = [3000 * (1 + 0.02 * z * cells) for z in np.asarray(z_um)]
-    data = np.array(planes) + rng.normal(0, 15, (len(z_um), *shape))
-    truth = {
-        "nuclei": 100 + gain * 3000 * nuclei + rng.normal(0, 10, shape),
-        "lipids": 100 + gain * 2500 * cells + rng.normal(0, 10, shape),
-        "cytoplasm": 100 + gain * 2000 * cells**0.5 + rng.normal(0, 10, shape),
-        "labels": labels,
-    }
-    stack = BrightfieldStack(
-        data=data.astype(np.uint16),
-        identity=FieldIdentity(f"field{seed}"),
-        pixel_size_um=(0.325, 0.325),
-        z_um=z_um,
-        truth={name: image.clip(0).astype(np.uint16) for name, image in truth.items()},
-    )
-    return replace(stack, **changes)
-
-
 def only(stack, *names):
     return replace(stack, truth={name: stack.truth[name] for name in names})
-
-
-@pytest.fixture(scope="session")
-def five():
-    return [pair(seed) for seed in range(5)]
-
-
-@pytest.fixture
-def request_(tiny_models, tmp_path):
-    def build(**settings):
-        common = {
-            "init": str(tiny_models / "tiny"),
-            "name": "own",
-            "output": tmp_path / "own",
-            "device": "cpu",
-            "registration": "off",
-        }
-        if "minutes" not in settings:
-            common["steps"] = 4
-        return FineTuneRequest.build(**(common | settings))
-
-    return build
 
 
 def test_fine_tuning_ends_in_a_calibrated_package_with_figures(request_, five, model):
@@ -374,9 +323,18 @@ def test_a_machine_that_cannot_train_is_said_before_the_pairs_are_read(request_,
         ({"stains": ("dapi",)}, "name some of nuclei, lipids, cytoplasm"),
         ({"output": None}, "Give an output folder"),
         ({"resume": True}, "work folder"),
-        ({"name": "a b"}, "Setting 'name'"),
     ],
 )
 def test_wrong_settings_are_said_in_one_sentence(request_, settings, words):
     with pytest.raises(ConfigError, match=words):
         request_(**settings)
+
+
+@pytest.mark.parametrize("name", ["a b", "-own", "../up", "m" * 65])
+def test_a_name_that_no_model_can_have_is_said_in_one_sentence(request_, name):
+    with pytest.raises(ModelError) as caught:
+        request_(name=name)
+    assert str(caught.value) == (
+        f"'{name}' cannot name a model: use up to 64 letters, digits, dots, dashes and "
+        "underscores, a letter or digit first."
+    )

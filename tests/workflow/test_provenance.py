@@ -5,10 +5,13 @@ import json
 
 import dask.array
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_fluorgen.errors import InputError
+from napari_fluorgen.models import NucleiSettings
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 from napari_fluorgen.workflow import provenance
 
@@ -19,6 +22,7 @@ def test_digest_is_sha256_of_header_and_values() -> None:
     assert provenance.input_digest(data) == f"sha256:{expected}"
 
 
+@settings(deadline=None)
 @given(
     arrays(np.uint16, st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))),
     st.integers(1, 5),
@@ -53,3 +57,24 @@ def test_description_of_the_input_is_json() -> None:
 
 def test_versions_name_the_package() -> None:
     assert {"napari-fluorgen", "python", "numpy", "torch"} <= set(provenance.versions())
+
+
+def test_the_record_tells_how_the_model_cuts_nuclei() -> None:
+    nuclei = NucleiSettings(threshold=0.4, min_area_um2=15, max_area_um2=300)
+    record = {"model": {"name": "m", "nuclei": nuclei.model_dump()}}
+    assert provenance.recorded_nuclei(record, "a") == nuclei
+    record["model"]["nuclei"]["of a later version"] = 3
+    assert provenance.recorded_nuclei(record, "a") == nuclei
+
+
+@pytest.mark.parametrize("record", [{}, {"model": None}, {"model": {"name": "m"}}])
+def test_a_record_that_does_not_tell_means_usual_nuclei(record) -> None:
+    found = provenance.recorded_nuclei(record, "a")
+    assert (found.min_area_um2, found.max_area_um2) == (20, 600)
+
+
+@pytest.mark.parametrize("nuclei", [{"min_area_um2": "small"}, {"max_area_um2": 5}, 7])
+def test_a_record_that_cannot_be_understood_is_one_sentence(nuclei) -> None:
+    with pytest.raises(InputError, match=r"record of 'a' .*run\.json") as caught:
+        provenance.recorded_nuclei({"model": {"nuclei": nuclei}}, "a")
+    assert "\n" not in str(caught.value)

@@ -178,6 +178,8 @@ def _train_config(
         )
         bar.stop()
         path = write_package(settings, networks, package, overwrite=overwrite)
+    if path != package:
+        output.warn(f"{package} was taken during the training: the model lies in {path}.")
     if json:
         output.finish({"command": "train", "status": "done", "output": str(path)})
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.files import ImageFile, check_one_shape, notes_of, open_image
 from napari_fluorgen.io.lazy import Plane, PlaneImage, PlaneStack
+from napari_fluorgen.io.results import file_stem
 from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
 
 
@@ -44,6 +45,14 @@ class FieldEntry:
     z_um: tuple[float, ...] | None = None
     pixel_size_um: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> Path | None:
+        """File with the labels of its true nuclei beside its planes, None where there is none."""
+        if not self.planes:
+            return None
+        path = self.planes[0].parent / "labels" / f"{file_stem(self.identity)}_nuclei.tif"
+        return path if path.is_file() else None
 
     def describe_missing(self) -> str:
         """Sentence on the planes that are missing."""

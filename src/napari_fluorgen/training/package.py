@@ -16,6 +16,7 @@ from torch import nn
 
 from napari_fluorgen.confidence import INTERVAL_STAINS, calibrate, calibrate_intervals
 from napari_fluorgen.models import ModelSpec, save_package
+from napari_fluorgen.models.free_names import write_beside
 from napari_fluorgen.segmentation import segment_nuclei
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.config import TrainingConfig
@@ -53,7 +54,8 @@ def write_package(
     Returns
     -------
     Path
-        The package's folder.
+        The package's folder: `folder`, or one beside it where that is taken, so that no training
+        is lost.
     """
     divisor = math.lcm(*(network.architecture.divisor for network in config.networks.values()))
 
@@ -102,15 +104,19 @@ def write_package(
     rows, columns = (
         max(divisor, min(n, _TEST_SIZE)) // spec.divisor * spec.divisor for n in planes.shape[1:]
     )
-    return save_package(
-        folder,
-        spec,
-        networks,
-        calibration=calibration,
-        test_input=planes[None, :, :rows, :columns],
-        card=model_card(config, correlations, calibration),
+    return write_beside(
+        Path(folder),
+        lambda place, replace: save_package(
+            place,
+            spec,
+            networks,
+            calibration=calibration,
+            test_input=planes[None, :, :rows, :columns],
+            card=model_card(config, correlations, calibration),
+            overwrite=replace,
+            half_weights=config.half_weights,
+        ),
         overwrite=overwrite,
-        half_weights=config.half_weights,
     )
 
 

@@ -36,7 +36,6 @@ from napari_fluorgen.io.files import (
     open_image,
     some_names,
 )
-from napari_fluorgen.io.results import file_stem
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity
 
 _BRIGHTFIELD, _LABELS = "brightfield", "labels"
@@ -162,10 +161,9 @@ def _of_plate(folder: Path, note: Callable[[str], None]) -> list[PairSource]:
     sources = []
     records = sorted(p for p in folder.iterdir() if p.suffix in RECORD_SUFFIXES)
     for entry in plate.complete:
-        path = folder / "labels" / f"{file_stem(entry.identity)}_nuclei.tif"
-        labels = path if path.is_file() else None
+        labels = entry.labels
         stains = tuple(stain for stain in STAINS if stain in entry.truth)
-        files = (*entry.planes, *entry.truth.values(), *((path,) if labels else ()), *records)
+        files = (*entry.planes, *entry.truth.values(), *((labels,) if labels else ()), *records)
         sources.append(
             PairSource(entry.identity.name, stains, partial(_open_entry, entry, labels), files)
         )

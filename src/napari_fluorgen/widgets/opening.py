@@ -13,6 +13,7 @@ import numpy as np
 from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.widgets.presenters.layers import (
     KEY,
+    TRUE_LABELS,
     LayerSpec,
     result_layers,
     stack_layers,
@@ -21,7 +22,7 @@ from napari_fluorgen.widgets.presenters.results import PLACE
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
 if TYPE_CHECKING:
-    from napari_fluorgen.io import Plate
+    from napari_fluorgen.io import FieldEntry, Plate
 
 RESIDENT_BYTES = 1_000_000_000
 """Stacks up to this size are held in memory, so that leafing through planes never waits."""
@@ -133,6 +134,36 @@ def resident(stack: BrightfieldStack) -> BrightfieldStack:
 
         data = dask.array.from_array(stack.data, chunks=(1, *shape[1:]), name=False)
     return replace(stack, data=data, truth=truth)
+
+
+def read_entry(entry: FieldEntry) -> BrightfieldStack:
+    """Read a field of a plate into memory as `resident` does, with labels of its true nuclei.
+
+    These lie under `TRUE_LABELS` in `truth`. Labels that cannot be used are left out with a note.
+
+    Raises
+    ------
+    InputError
+        A file of its planes is damaged.
+    """
+    from napari_fluorgen.errors import InputError
+    from napari_fluorgen.io.results import read_tiff
+
+    stack = resident(entry.read())
+    path = entry.labels
+    if path is None:
+        return stack
+    try:
+        labels = read_tiff(path, as_stored=True)
+        if labels.shape != stack.shape[1:] or labels.dtype.kind not in "bui":
+            raise InputError(
+                f"{path} has {labels.shape[0]}×{labels.shape[1]} pixels of type {labels.dtype}: "
+                f"expected {stack.shape[1]}×{stack.shape[2]} whole numbers."
+            )
+    except InputError as error:
+        note = f"The outlines of true nuclei are left out: {error}"
+        return replace(stack, notes=(*stack.notes, note))
+    return replace(stack, truth={**stack.truth, TRUE_LABELS: labels})
 
 
 def place_of(folder: Path, name: str) -> tuple[str, str]:

@@ -45,7 +45,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     """
     from napari.utils.notifications import show_info, show_warning
 
-    from napari_fluorgen.widgets.opening import open_path, resident
+    from napari_fluorgen.widgets.opening import open_path, read_entry
     from napari_fluorgen.widgets.presenters.layers import stack_layers
     from napari_fluorgen.widgets.presenters.plate import problem_text
 
@@ -58,7 +58,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
             entries = [e for e in opened.plate.fields if stem in (None, e.identity.name)]
             complete = [e for e in entries if not e.missing] or entries
             for entry in complete[:1]:
-                layers += [s.as_tuple() for s in stack_layers(resident(entry.read()))]
+                layers += [s.as_tuple() for s in stack_layers(read_entry(entry))]
             if stem is None and len(entries) > 1:
                 show_info(
                     f"Plate {opened.plate.name} has {len(entries)} fields; the first is shown. "

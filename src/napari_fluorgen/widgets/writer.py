@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from napari_fluorgen.stack import STAINS
@@ -31,17 +32,25 @@ def write_results(path: str, layer_data: list[LayerData]) -> list[str]:
     Raises
     ------
     OutputError
-        Files exist already or the folder is not writable.
+        Files exist already or the folder is not writable; or another program is staining one of
+        the fields into it, and nothing was written.
     """
     from napari.layers import Layer
 
+    from napari_fluorgen.io.field_lock import field_lock, lock_file
     from napari_fluorgen.io.results import write_field
 
     layers = [Layer.create(data, meta, kind) for data, meta, kind in layer_data]
     complete = [run for run in find_runs(layers) if set(STAINS) <= set(run.layers)]
+    fields = [field_of_run(run) for run in complete]
+    # Two results of one field share a lock, and all are held before the first is written.
+    locks = {lock_file(path, field.identity): field.identity for field in fields}
     written: list[str] = []
-    for run in complete:
-        written += [str(file) for file in write_field(field_of_run(run), path)]
+    with ExitStack() as held:
+        for identity in locks.values():
+            held.enter_context(field_lock(path, identity))
+        for field in fields:
+            written += [str(file) for file in write_field(field, path)]
     ours = {id(layer) for run in complete for layer in run.layers.values()}
     others = [one for one, layer in zip(layer_data, layers, strict=True) if id(layer) not in ours]
     return written + (_write_as_napari(path, others) if others else [])

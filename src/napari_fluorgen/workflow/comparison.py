@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.segmentation import MatchScores, score_thresholds
 from napari_fluorgen.stack import STAINS, StainedField
+from napari_fluorgen.workflow.provenance import recorded_nuclei
 from napari_fluorgen.workflow.stain_files import StainImages, outline_nuclei
 
 IOUS = (0.5, 0.7)
@@ -73,14 +74,16 @@ def compare_field(field: StainedField, truth: StainImages) -> Comparison:
     Raises
     ------
     InputError
-        There is nothing to compare, shapes differ, or a true stain holds NaN or infinity.
+        There is nothing to compare, shapes differ, a true stain holds NaN or infinity, or the
+        record of the field is damaged.
     """
     known = [stain for stain in STAINS if stain in truth.images]
     if not known and truth.nuclei_labels is None:
         raise InputError(
             f"There is no true stain of {field.identity.name} to compare with: give at least one."
         )
-    outlined = outline_nuclei(truth, field.pixel_size_um)
+    settings = recorded_nuclei(field.provenance, field.identity.name)
+    outlined = outline_nuclei(truth, field.pixel_size_um, settings)
     labels = outlined.nuclei_labels
     if labels is not None and labels.shape != field.nuclei_labels.shape:
         raise InputError(

@@ -66,7 +66,7 @@ class _Comparison:
             return truth
         labelled = truth.nuclei_labels is not None
         size = (self.pixel_size_um,) * 2 if self.pixel_size_um else found.pixel_size_um
-        truth = outline_nuclei(truth, size)
+        truth = outline_nuclei(truth, size, found.nuclei_settings)
         if truth.nuclei_labels is None:
             return truth
         if not labelled:
@@ -189,9 +189,7 @@ def read_predictions(
 
     if results.list_fields(folder):
         for stained in stained_fields(folder, progress=progress, should_stop=should_stop):
-            yield StainImages(
-                stained.identity.name, stained.images, stained.nuclei_labels, stained.pixel_size_um
-            )
+            yield StainImages.of_field(stained)
         return
     for files in find_stains(folder, notes).values():
         if should_stop is not None and should_stop():

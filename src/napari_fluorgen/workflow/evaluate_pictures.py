@@ -114,11 +114,12 @@ class PictureSource:
         """Return the prediction and the truth of a field."""
         from napari_fluorgen.io import results
 
-        truth = outline_nuclei(self._truths[name].read(), self.pixel_size_um)
         if name in self._stained:
-            field = results.read_field(self.predicted, name)
-            return StainImages(name, field.images, field.nuclei_labels), truth
-        return self._predictions[name].read(), truth
+            found = StainImages.of_field(results.read_field(self.predicted, name))
+        else:
+            found = self._predictions[name].read()
+        truth = self._truths[name].read()
+        return found, outline_nuclei(truth, self.pixel_size_um, found.nuclei_settings)
 
     def brightfield(self, name: str) -> NDArray | None:
         """Return the middle plane of a field, or None where it is not at hand."""

@@ -251,6 +251,7 @@ def run_record(
             "version": model.spec.version,
             "digest": model.digest,
             "simulated": model.spec.simulated,
+            "nuclei": model.spec.nuclei.model_dump(mode="json"),
         },
         "device": raw.device,
         "precision": raw.precision,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fluorgen.errors import Cancelled, ConfigError, FluorgenError, InputError, OutputError
+from napari_fluorgen.errors import Cancelled, ConfigError, InputError, OutputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack
 from napari_fluorgen.workflow.fine_tuning_request import (
     DEFAULT_MINUTES,
@@ -21,6 +21,7 @@ from napari_fluorgen.workflow.fine_tuning_request import (
     FineTuneResult,
     FineTuneScores,
     default_name,
+    may_replace,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def fine_tune(
     stain the pairs have is trained for its share of the time, with a learning rate that falls to
     nothing at the end; the best of ten validations is kept, and the start's own network where
     none of them was better. The held-out parts give the figures before and after and the
-    calibration of the confidence.
+    calibration of the confidence. Where the name or folder is taken by then, the new model gets a
+    number, and a note says so.
 
     Parameters
     ----------
@@ -96,8 +98,8 @@ def fine_tune(
     say = stage or (lambda sentence: None)
     start = load_model(request.init)
     name = request.name or default_name(start.spec.name)
-    if request.resume and _packed_when_stopped(request, name):
-        request = request.model_copy(update={"overwrite": True})
+    asked = request
+    request = asked.model_copy(update={"overwrite": may_replace(asked, name)})
     notes: list[str] = []
     _check_target(request, start, name, notes)
     device = resolve_device(request.device).name
@@ -157,7 +159,7 @@ def fine_tune(
             device=device,
             before=before,
         )
-        return pack(request, material, run, work, notes, say)
+        return pack(asked, material, run, work, notes, say)
 
 
 def _take(material: Material, learned: dict[str, Learned], notes: list[str]) -> tuple[str, ...]:
@@ -202,25 +204,6 @@ def _read_stacks(
     return usable
 
 
-def _packed_when_stopped(request: FineTuneRequest, name: str) -> bool:
-    """Whether all that lies where the new model goes is of the run that is resumed."""
-    from napari_fluorgen.models import load_model
-
-    asked = request.to_record()
-    own: list[bool] = []
-    for place in (request.output, name if request.install else None):
-        if place is None:
-            continue
-        try:
-            record = load_model(place).spec.training
-        except FluorgenError:  # nothing there, or no model: looked at by _check_target
-            continue
-        before = record.get("request", {})
-        same = all(before.get(key) == asked[key] for key in ("init", "pairs", "work"))
-        own.append(bool(record.get("stopped")) and same)
-    return bool(own) and all(own)
-
-
 def _check_target(request: FineTuneRequest, start: Model, name: str, notes: list[str]) -> None:
     """Refuse now what could not be written after the training."""
     from napari_fluorgen.io.atomic import check_replaceable
@@ -244,6 +227,9 @@ def _check_target(request: FineTuneRequest, start: Model, name: str, notes: list
             f"A model named '{name}' is installed already: give the new one another name before "
             "you install it beside that."
         )
+    if request.install:
+        place = user_model_dir() / name
+        check_replaceable(place, request.overwrite, package_files(place))
     if request.work is not None and not (request.resume or request.overwrite):
         held = [path for stain in STAINS for path in (request.work / stain).glob("*.ckpt")]
         if held:

@@ -19,7 +19,15 @@ from napari_fluorgen.confidence import (
     calibrate,
     calibrate_intervals,
 )
-from napari_fluorgen.models import PROBABILITY, ModelSpec, install_package, save_package
+from napari_fluorgen.models import (
+    PROBABILITY,
+    ModelSpec,
+    install_package,
+    list_models,
+    save_package,
+    user_model_dir,
+)
+from napari_fluorgen.models.free_names import write_beside
 from napari_fluorgen.staining.source import mirrored
 from napari_fluorgen.training.course import StainConfig
 from napari_fluorgen.workflow.fine_tuning_card import write_card
@@ -29,6 +37,7 @@ from napari_fluorgen.workflow.fine_tuning_request import (
     FineTuneRequest,
     FineTuneResult,
     FineTuneScores,
+    may_replace,
 )
 from napari_fluorgen.workflow.fine_tuning_scores import best_threshold, predict, score, segment
 from napari_fluorgen.workflow.provenance import timestamp, versions
@@ -79,6 +88,8 @@ def pack(
     """Calibrate and measure the new model on the held-out parts and write its package.
 
     `stage` is told when the writing begins, the last moment at which it may raise `Cancelled`.
+    Where the folder or the name of the model was taken since the training began, it gets a
+    number, and a note says so.
 
     Raises
     ------
@@ -135,24 +146,31 @@ def pack(
         notes=notes,
     )
     stage("Writing the new model.")
+    overwrite = may_replace(request, material.spec.name)
     with tempfile.TemporaryDirectory(prefix="fluorgen-package-") as temporary:
-        folder = request.output or Path(temporary) / material.spec.name
-        save_package(
-            folder,
-            material.spec,
-            material.networks,
-            calibration=calibration,
-            test_input=_test_input(material),
-            card=card,
-            overwrite=request.overwrite,
-            license_id=start.license_id,
+        wanted = request.output or Path(temporary) / material.spec.name
+        path = write_beside(
+            wanted,
+            lambda folder, replace: save_package(
+                folder,
+                material.spec,
+                material.networks,
+                calibration=calibration,
+                test_input=_test_input(material),
+                card=card,
+                overwrite=replace,
+                license_id=start.license_id,
+            ),
+            overwrite=overwrite,
         )
-        path = folder
+        if path != wanted:
+            notes.append(f"{wanted} was taken during the training: the new model lies in {path}.")
+        name = material.spec.name
         if request.install:
-            installed = install_package(folder, overwrite=request.overwrite).path
-            path = request.output or installed
+            installed = _install(path, name, overwrite, notes)
+            name, path = installed.name, path if request.output else installed
     return FineTuneResult(
-        name=material.spec.name,
+        name=name,
         path=path,
         installed=request.install,
         before=run.before,
@@ -164,6 +182,22 @@ def pack(
         stopped=run.stopped,
         notes=tuple(notes),
     )
+
+
+def _install(package: Path, name: str, overwrite: bool, notes: list[str]) -> Path:
+    """Install a package and return where; its folder is called as the installed model."""
+    installed = write_beside(
+        user_model_dir() / name,
+        lambda place, replace: install_package(package, name=place.name, overwrite=replace),
+        overwrite=overwrite,
+        taken=[model.name for model in list_models()],
+    )
+    if installed.name != name:
+        notes.append(
+            f"The name '{name}' was taken during the training: the new model is installed as "
+            f"'{installed.name}'."
+        )
+    return installed
 
 
 def _finish_spec(request: FineTuneRequest, material: Material, run: Run) -> None:

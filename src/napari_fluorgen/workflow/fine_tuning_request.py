@@ -23,8 +23,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from napari_fluorgen.errors import ConfigError
-from napari_fluorgen.models.spec import MODEL_NAME
+from napari_fluorgen.errors import ConfigError, FluorgenError
+from napari_fluorgen.models.spec import check_model_name
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.workflow.request import DEFAULT_MODEL, describe_validation_error
 
@@ -45,9 +45,7 @@ class FineTuneRequest(BaseModel):
         None, description="Folder of fields with brightfield and true stains."
     )
     name: str | None = Field(
-        None,
-        pattern=f"^{MODEL_NAME}$",
-        description="Name of the new model; by default that of the start with '-tuned'.",
+        None, description="Name of the new model; by default that of the start with '-tuned'."
     )
     output: Path | None = Field(None, description="Folder of the new package.")
     install: bool = Field(False, description="Also install the package for this user.")
@@ -69,6 +67,13 @@ class FineTuneRequest(BaseModel):
     )
     resume: bool = Field(False, description="Go on from the checkpoints in `work`.")
     overwrite: bool = Field(False, description="Replace an older package, model or run.")
+
+    @field_validator("name")
+    @classmethod
+    def _nameable(cls, name: str | None) -> str | None:
+        if name is not None:
+            check_model_name(name)
+        return name
 
     @field_validator("stains")
     @classmethod
@@ -95,6 +100,8 @@ class FineTuneRequest(BaseModel):
         ------
         ConfigError
             When a setting is unknown, out of range or contradicts another.
+        ModelError
+            When no model can be called so.
         """
         try:
             return cls(**settings)
@@ -113,6 +120,31 @@ class FineTuneRequest(BaseModel):
 def default_name(init: str) -> str:
     """Return the name of a model that is fine-tuned from `init`, a name or folder."""
     return f"{Path(init).name[:58]}-tuned"
+
+
+def may_replace(request: FineTuneRequest, name: str) -> bool:
+    """Whether what lies where the new model goes now may be replaced.
+
+    Either that was asked for, or all of it is what the run that is resumed wrote when it was
+    stopped.
+    """
+    from napari_fluorgen.models import load_model
+
+    if request.overwrite or not request.resume:
+        return request.overwrite
+    asked = request.to_record()
+    own: list[bool] = []
+    for place in (request.output, name if request.install else None):
+        if place is None:
+            continue
+        try:
+            record = load_model(place).spec.training
+        except FluorgenError:  # nothing there, or no model, which the writing refuses
+            continue
+        before = record.get("request", {})
+        same = all(before.get(key) == asked[key] for key in ("init", "pairs", "work"))
+        own.append(bool(record.get("stopped")) and same)
+    return bool(own) and all(own)
 
 
 @dataclass(frozen=True)
@@ -148,7 +180,7 @@ class FineTuneResult:
     Attributes
     ----------
     name : str
-        Of the new model.
+        Of the new model: the one asked for, with a number where that was taken meanwhile.
     path : Path
         Its package: the output folder, or the installed one where only that was asked for.
     installed : bool

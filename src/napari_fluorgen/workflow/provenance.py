@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_fluorgen import __version__
+from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import BrightfieldStack
+
+if TYPE_CHECKING:
+    from napari_fluorgen.models import NucleiSettings
 
 _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "openvino", "tifffile", "zarr")
 _BLOCK_BYTES = 1 << 25
@@ -59,6 +63,44 @@ def describe_input(
         "digest": input_digest(stack.data, check),
         "notes": list(stack.notes),
     }
+
+
+def recorded_nuclei(record: Mapping[str, Any], name: str) -> NucleiSettings:
+    """Return how the model that made a result cuts nuclei.
+
+    Parameters
+    ----------
+    record : mapping
+        `StainedField.provenance`.
+    name : str
+        Of the field, for the error.
+
+    Returns
+    -------
+    NucleiSettings
+        Those of a model that names none where the record does not tell: earlier versions wrote
+        nothing about it.
+
+    Raises
+    ------
+    InputError
+        What the record says cannot be understood.
+    """
+    from pydantic import ValidationError
+
+    from napari_fluorgen.models import NucleiSettings
+    from napari_fluorgen.workflow.request import describe_validation_error
+
+    said = (record.get("model") or {}).get("nuclei", {})
+    if isinstance(said, Mapping):  # a later version may say more
+        said = {key: value for key, value in said.items() if key in NucleiSettings.model_fields}
+    try:
+        return NucleiSettings.model_validate(said)
+    except ValidationError as error:
+        raise InputError(
+            f"The record of '{name}' says of its model's nuclei what cannot be understood "
+            f"({describe_validation_error(error)[:-1]}): restore run.json, or stain it again."
+        ) from None
 
 
 def versions() -> dict[str, str]:

@@ -6,11 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.stack import STAINS
+from napari_fluorgen.stack import STAINS, StainedField
+
+if TYPE_CHECKING:
+    from napari_fluorgen.models import NucleiSettings
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,36 @@ class StainFiles:
 
 @dataclass(frozen=True)
 class StainImages:
-    """Stains (Y, X) of one field, labels of its nuclei and its pixel size, or None if unknown."""
+    """Stains of one field.
+
+    Attributes
+    ----------
+    name : str
+        Of the field.
+    images : mapping of str to ndarray, shape (Y, X)
+        By stain.
+    nuclei_labels : ndarray, shape (Y, X), or None
+        Of its nuclei.
+    pixel_size_um : tuple of float (y, x) or None
+        None where it is not known.
+    nuclei_settings : NucleiSettings or None
+        How the model that made the stains cuts nuclei; None where no model of ours did.
+    """
 
     name: str
     images: Mapping[str, NDArray]
     nuclei_labels: NDArray | None = None
     pixel_size_um: tuple[float, float] | None = None
+    nuclei_settings: NucleiSettings | None = None
+
+    @classmethod
+    def of_field(cls, field: StainedField) -> StainImages:
+        """Take what is compared of a result; raises `InputError` where its record is damaged."""
+        from napari_fluorgen.workflow.provenance import recorded_nuclei
+
+        name = field.identity.name
+        settings = recorded_nuclei(field.provenance, name)
+        return cls(name, field.images, field.nuclei_labels, field.pixel_size_um, settings)
 
 
 def find_stains(folder: str | Path, notes: list[str] | None = None) -> dict[str, StainFiles]:
@@ -146,13 +174,34 @@ def _left_out(paths: Iterable[Path]) -> tuple[set[Path], list[str]]:
     ]
 
 
-def outline_nuclei(truth: StainImages, pixel_size_um: tuple[float, float] | None) -> StainImages:
-    """Return a truth with the nuclei of its nuclear stain labelled, where it has no labels."""
+def outline_nuclei(
+    truth: StainImages,
+    pixel_size_um: tuple[float, float] | None,
+    settings: NucleiSettings | None,
+) -> StainImages:
+    """Return a truth with the nuclei of its nuclear stain labelled, where it has no labels.
+
+    Parameters
+    ----------
+    truth : StainImages
+        True stains, labels, or both.
+    pixel_size_um : tuple of float (y, x) or None
+        0.325 µm where it is not known.
+    settings : NucleiSettings or None
+        Of the model that is compared, whose limits of size hold for the truth, too; the usual
+        ones where there is none.
+    """
     if truth.nuclei_labels is not None or "nuclei" not in truth.images:
         return truth
     from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
+    from napari_fluorgen.models import NucleiSettings
     from napari_fluorgen.segmentation import segment_fluorescence
 
-    size = pixel_size_um or (DEFAULT_PIXEL_SIZE_UM, DEFAULT_PIXEL_SIZE_UM)
-    labels = segment_fluorescence(truth.images["nuclei"], pixel_size_um=size)
+    limits = settings or NucleiSettings()
+    labels = segment_fluorescence(
+        truth.images["nuclei"],
+        pixel_size_um=pixel_size_um or (DEFAULT_PIXEL_SIZE_UM, DEFAULT_PIXEL_SIZE_UM),
+        min_area_um2=limits.min_area_um2,
+        max_area_um2=limits.max_area_um2,
+    )
     return replace(truth, nuclei_labels=labels)

@@ -9,6 +9,7 @@ import pytest
 
 from napari_fluorgen.confidence import calibrate, error_rates, p_value_maps
 from napari_fluorgen.errors import InputError
+from napari_fluorgen.models import NucleiSettings
 from napari_fluorgen.widgets.presenters import error_curves
 from napari_fluorgen.widgets.presenters.recalibrating import Recalibrated, done_text, free_name
 from napari_fluorgen.widgets.presenters.results import Run
@@ -58,6 +59,22 @@ def labels(shape=(4, 4), **record):
     return SimpleNamespace(data=np.zeros(shape), metadata={"fluorgen": record}, selected_label=1)
 
 
+def test_true_nuclei_are_sought_in_a_stain_within_the_limits_of_the_model():
+    stain = np.full((64, 80), 200, np.uint16)
+    stain[10:30, 10:30] = stain[35:40, 45:50] = 3000
+    layer = SimpleNamespace(name="stain", data=stain)
+    for largest, pixels in ((600, 400), (30, 0)):
+        settings = NucleiSettings(min_area_um2=15, max_area_um2=largest)
+        found = error_curves.true_nuclei(layer, (0.325, 0.325), settings)
+        assert (found > 0).sum() == pytest.approx(pixels, rel=0.1)
+
+
+def test_labels_of_another_field_are_no_truth():
+    run = Run("r", "r", {"nuclei labels": labels(run="r", role="nuclei labels", identity="a")})
+    mine, other = (labels(role="true labels", identity=name) for name in "ab")
+    assert error_curves.truth_layers([mine, other], run) == [mine]
+
+
 def test_truth_is_sought_on_the_same_grid():
     own = labels(run="r", role="nuclei labels", identity="field")
     run = Run("r", "r", {"nuclei labels": own})
@@ -75,7 +92,7 @@ def test_truth_is_sought_on_the_same_grid():
 def test_a_stain_without_pixel_size_is_no_truth():
     layer = SimpleNamespace(name="stain", data=np.zeros((4, 4)))
     with pytest.raises(InputError, match="stain"):
-        error_curves.true_nuclei(layer, None)
+        error_curves.true_nuclei(layer, None, NucleiSettings())
 
 
 def test_recalibrated_models_get_names_of_their_own():

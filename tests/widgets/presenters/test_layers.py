@@ -52,6 +52,23 @@ def test_stack_is_one_layer_with_truth_hidden_above(stack):
     assert truth[0].kwargs["scale"] == (0.3, 0.35)
 
 
+def test_true_outlines_lie_on_top_and_are_of_no_run(outlined, result):
+    layers = stack_layers(outlined)
+    spec = layers[-1]
+    assert (spec.kind, spec.attributes) == ("labels", {"contour": 2})
+    assert spec.data is outlined.truth["labels"]
+    assert spec.kwargs["name"] == "B03 s1 true nuclei outlines"
+    assert not spec.kwargs["visible"]
+    assert spec.kwargs["colormap"] != list(OUTLINES)
+    assert {name: spec.kwargs[name] for name in ("scale", "units", "translate")} == {
+        name: layers[-2].kwargs[name] for name in ("scale", "units", "translate")
+    }
+    spatial = Spatial.of_stack(outlined).plane()
+    predicted = as_layers(result_layers(result, spatial, run="r"))
+    (run,) = find_runs([*as_layers(layers), *predicted])
+    assert run.layers["nuclei labels"] is predicted[-1]
+
+
 def test_unknown_sizes_stay_pixels(stack):
     from dataclasses import replace
 

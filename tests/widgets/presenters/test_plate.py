@@ -68,10 +68,13 @@ def test_walking_skips_empty_wells_and_stops_at_the_edge():
     assert grid.neighbour(start, -1, 0) is start
 
 
-def test_line_of_what_was_read(stack):
+def test_line_of_what_was_read(stack, outlined):
     assert describe_stack(stack) == (
         "Plate P · well B03 · site 1 · 7 planes · 96 × 128 px · 0.300 × 0.350 µm/px · "
         "true stains: nuclei, lipids (hidden)"
+    )
+    assert describe_stack(outlined).endswith(
+        "true stains: nuclei, lipids (hidden) · true nuclei outlines (hidden)"
     )
     bare = replace(stack, identity=FieldIdentity("x"), pixel_size_um=None, truth={})
     assert describe_stack(bare) == "x · 7 planes · 96 × 128 px · pixel size unknown"

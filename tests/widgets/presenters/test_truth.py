@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_fluorgen.widgets.presenters.layers import DERIVED, KEY, result_layers
+from napari_fluorgen.widgets.presenters.layers import DERIVED, KEY, result_layers, stack_layers
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.presenters.truth import candidates, suggested
 
@@ -44,6 +46,16 @@ def test_predictions_are_no_truth_but_corrected_outlines_may_be(stack, result, l
     assert candidates(layers, "nuclei") == loaded[1:]
     assert candidates(layers, "labels") == [predicted[-1]]
     assert "labels" not in suggested(layers, loaded[0])
+
+
+def test_true_outlines_of_the_same_file_are_suggested(outlined, result):
+    layers = [layer_of(spec) for spec in stack_layers(outlined)]
+    assert suggested(layers, layers[0])["labels"] is layers[-1]
+    assert candidates(layers, "brightfield") == layers[:1]
+    assert layers[-1] not in candidates(layers, "nuclei")
+    other = replace(result, identity=replace(outlined.identity, site=2))
+    predicted = layer_of(result_layers(other, Spatial.of_stack(outlined).plane(), run="r")[-1])
+    assert "labels" not in suggested([*layers, predicted], predicted), "they are of site 1"
 
 
 @pytest.mark.parametrize("link", DERIVED)

@@ -14,7 +14,8 @@ from napari_fluorgen.widgets.presenters.layers import stack_layers
 from napari_fluorgen.widgets.train import report
 from napari_fluorgen.widgets.train.dock import TrainDock
 
-from ..conftest import MODEL, make_planes  # noqa: TID252 - the plate and the model of all docks
+from ..conftest import MODEL, OnDisk, make_planes  # noqa: TID252 - the plate and the model of all docks
+from .test_report import result as result_of
 
 WAIT = 120_000
 SCROLL_BAR = 24
@@ -131,6 +132,28 @@ def test_a_name_that_is_taken_is_one_sentence(viewer, dock, stack):
     assert not dock.running
 
 
+def test_a_name_that_no_model_can_have_is_said_before_the_training(viewer, dock, stack):
+    add_stack(viewer, stack)
+    seen = notifications()
+    dock.controls.name.setText("my cells / day 3")
+    dock.start()
+    assert seen == [
+        "'my cells / day 3' cannot name a model: use up to 64 letters, digits, dots, dashes and "
+        "underscores, a letter or digit first."
+    ]
+    assert not dock.running
+    assert dock.controls.name.isVisibleTo(dock)
+
+
+def test_a_model_that_got_another_name_is_told(dock):
+    dock.controls.name.setText("mine")
+    said = "The name 'mine' was taken during the training: the new model is installed as 'mine-2'."
+    dock._show_result(result_of(name="mine-2", notes=(said,)))
+    assert "The new model is 'mine-2'" in dock_says(dock.done)
+    assert dock_says(dock.notes) == said
+    assert dock.controls.name.text() == "mine-3", "the next one starts with a name that is free"
+
+
 def test_a_missing_package_is_said_at_once(viewer, qtbot, models, stack, monkeypatch):
     monkeypatch.setattr(report, "find_spec", lambda name: None)
     dock = TrainDock(viewer)
@@ -178,6 +201,24 @@ def learning(qtbot, open_learning):
     dock = open_learning()
     qtbot.addWidget(dock)
     return dock
+
+
+def test_layers_on_disk_are_not_read_by_the_window(qtbot, learning, viewer):
+    window = threading.current_thread().name
+    learning.controls.steps.setValue(100_000)
+    disks = []
+    for layer in (viewer.layers["mine"], viewer.layers["my lipids"]):
+        disks.append(OnDisk(layer.data))
+        layer.data = disks[-1]
+    for act in (learning._show_pairs, learning.start):
+        for disk in disks:
+            disk.readers.clear()
+        act()
+        assert all(window not in disk.readers for disk in disks)
+    qtbot.waitUntil(lambda: all("fluorgen-train" in disk.readers for disk in disks), timeout=WAIT)
+    learning.stop()
+    learning.stop()
+    qtbot.waitUntil(lambda: not learning.running, timeout=WAIT)
 
 
 @pytest.mark.slow

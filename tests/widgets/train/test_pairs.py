@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dask.array
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Image, Labels
 
 from napari_fluorgen.errors import InputError
@@ -11,7 +13,10 @@ from napari_fluorgen.widgets.train.pairs import (
     LayerPair,
     stack_of_pair,
     stacks_of_pairs,
+    truth_read,
 )
+
+from ..conftest import OnDisk  # noqa: TID252 - the layers of all docks
 
 
 def test_a_pair_becomes_a_stack_with_truth(stack, loaded):
@@ -32,6 +37,32 @@ def test_a_plane_with_axes_of_length_one_is_a_plane(loaded):
     plane = Image(np.ones((1, 96, 128)))
     made = stack_of_pair(LayerPair(loaded[0], {"lipids": plane}))
     assert made.truth["lipids"].shape == (96, 128)
+
+
+@pytest.mark.parametrize("kind", ["zarr", "dask"])
+def test_a_layer_on_disk_gives_what_it_shows(foreign, kind):
+    pixels = {"mine": foreign["planes"].data, "stain": foreign["stain"].data[None]}
+    make = {"zarr": lambda x: zarr.array(x), "dask": lambda x: dask.array.from_array(x)}[kind]
+    mine, stain = (Image(make(data), name=name) for name, data in pixels.items())
+    made = stack_of_pair(LayerPair(mine, {"lipids": stain}))
+    assert made.shape == (5, 48, 64)
+    assert made.data.dtype == mine.data.dtype
+    np.testing.assert_array_equal(made.data[1:3, 5], pixels["mine"][1:3, 5])
+    np.testing.assert_array_equal(made.data, pixels["mine"])
+    np.testing.assert_array_equal(truth_read(made).truth["lipids"], pixels["stain"][0])
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_layer_on_disk_is_not_read_to_judge_its_pair(foreign, copy):
+    mine, stain = OnDisk(foreign["planes"].data), OnDisk(foreign["stain"].data[None])
+    pair = LayerPair(Image(mine, name="mine"), {"lipids": Image(stain)})
+    mine.readers.clear()
+    stain.readers.clear()
+    (made,) = stacks_of_pairs([pair], copy=copy)
+    assert made.truth["lipids"].shape == (48, 64)
+    assert mine.readers == stain.readers == []
+    assert truth_read(made).truth["lipids"].shape == (48, 64)
+    assert len(stain.readers) == 1
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,7 @@ def test_what_runs_is_said():
 def test_names():
     assert report.free_name("adipocyte-20x", ()) == "adipocyte-20x-tuned"
     assert report.free_name("a-tuned", {"a-tuned"}) == "a-tuned-2"
-    assert report.numbered("mine", {"mine", "mine-2"}) == "mine-3"
-    assert report.numbered("mine-2", {"mine", "mine-2"}) == "mine-3"
-    assert report.numbered("cells-60", {"cells-60"}) == "cells-60-2"
-    assert report.numbered("mine", ()) == "mine"
+    assert len(report.free_name("m" * 64, ())) <= 64, "else it could not be a model's name"
     assert report.check_name(" mine ", {"other"}) == "mine"
     for name in ("", "  ", "other"):
         with pytest.raises(ConfigError, match="under 'Name'"):

@@ -6,9 +6,20 @@ import threading
 from types import ModuleType
 
 import pytest
+import zarr
+from napari.layers import Image
 
 from napari_fluorgen.errors import Cancelled, InputError
-from napari_fluorgen.widgets.train.work import bounded_threads, leave_out_triton, told_steps
+from napari_fluorgen.widgets.train.pairs import LayerPair, stacks_of_pairs
+from napari_fluorgen.widgets.train.work import (
+    bounded_threads,
+    leave_out_triton,
+    told_steps,
+    train_steps,
+)
+from napari_fluorgen.workflow.fine_tuning_request import FineTuneRequest
+
+from ..conftest import MODEL, make_planes  # noqa: TID252 - the model and the planes of all docks
 
 
 def never():
@@ -72,6 +83,25 @@ def test_steps_that_are_left_end_the_call_too():
     next(steps)
     steps.close()
     assert ended.wait(10)
+
+
+@pytest.mark.parametrize("damaged", ["my cells", "my lipids"])
+def test_a_layer_whose_file_is_damaged_is_named(install_folder, result, tmp_path, damaged):
+    images = {"my cells": make_planes(5), "my lipids": result.images["lipids"]}
+    layers = {}
+    for name, image in images.items():
+        zarr.save_array(tmp_path / name, image)
+        layers[name] = Image(zarr.open_array(tmp_path / name, mode="r"), name=name)
+    stacks = stacks_of_pairs([LayerPair(layers["my cells"], {"lipids": layers["my lipids"]})])
+    chunk = next(file for file in (tmp_path / damaged / "c").rglob("*") if file.is_file())
+    chunk.write_bytes(b"no pixels")
+    request = FineTuneRequest.build(init=MODEL, name="mine", install=True, steps=2, device="cpu")
+    with pytest.raises(InputError) as caught:
+        drain(train_steps(request, stacks, never, never))
+    said = str(caught.value)
+    assert said.startswith(f"Layer '{damaged}' cannot be read (")
+    assert said.endswith("): load it again, or choose another layer.")
+    assert "\n" not in said
 
 
 def test_triton_is_left_out_unless_somebody_has_it(monkeypatch):

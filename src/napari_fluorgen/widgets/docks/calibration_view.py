@@ -93,7 +93,11 @@ class CalibrationView(QWidget):
 
         def compute() -> words.ErrorCurves | None:
             if layer is not None:
-                return words.curves_of_truth(p_values, words.true_nuclei(layer, size), layer.name)
+                from napari_fluorgen.workflow.provenance import recorded_nuclei
+
+                settings = recorded_nuclei(run.provenance, run.title)
+                truth = words.true_nuclei(layer, size, settings)
+                return words.curves_of_truth(p_values, truth, layer.name)
             from napari_fluorgen.confidence import Calibration
             from napari_fluorgen.models import load_model
 

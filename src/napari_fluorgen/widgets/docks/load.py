@@ -30,7 +30,7 @@ from napari_fluorgen.widgets.docks.well_grid import WellGridView
 from napari_fluorgen.widgets.opening import (
     Opened,
     open_path,
-    resident,
+    read_entry,
 )
 from napari_fluorgen.widgets.presenters.layers import (
     STAINING,
@@ -184,7 +184,7 @@ class LoadDock(common.Dock):
             return
 
         def read() -> tuple[BrightfieldStack, list[LayerSpec]]:
-            stack = resident(entry.read())
+            stack = read_entry(entry)
             return stack, stack_layers(stack)  # contrast limits read pixels, too
 
         name = short_name(entry.identity)

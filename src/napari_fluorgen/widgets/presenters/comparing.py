@@ -47,7 +47,7 @@ def truth_of(name: str, chosen: Mapping[str, Any]) -> StainImages:
     """Copy the chosen layers, a mapping of one of `ROLES` to a layer."""
     from napari_fluorgen.workflow.stain_files import StainImages
 
-    planes = {role: plane_of(chosen[role]) for role in ROLES if role in chosen}
+    planes = {role: np.asarray(plane_of(chosen[role])) for role in ROLES if role in chosen}
     labels = planes.pop(TRUE_LABELS, None)
     return StainImages(name, planes, labels)
 

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.widgets.presenters.layers import DERIVED, record_of
+from napari_fluorgen.widgets.presenters.layers import TRUE_LABELS, record_of
 from napari_fluorgen.widgets.presenters.results import Run
 
 if TYPE_CHECKING:
     from napari_fluorgen.confidence import Calibration
+    from napari_fluorgen.models import NucleiSettings
 
 NOMINAL: NDArray[np.float64] = np.round(np.arange(1, 51) / 100, 2)
 """Significances at which the curves are drawn."""
+
+_TRUE_ROLES = ("true nuclei", f"true {TRUE_LABELS}")
 
 _OUTER = (10, 90)  # percentiles of the fields between which the band lies
 
@@ -138,16 +141,26 @@ def truth_layers(layers: Iterable[Any], run: Run) -> list[Any]:
         record = record_of(layer.metadata)
         if getattr(layer.data, "shape", None) != shape:
             continue
-        if hasattr(layer, "selected_label"):
-            if not set(DERIVED) & set(record):
-                found.append(layer)
-        elif record.get("role") == "true nuclei" and record.get("identity") == identity:
+        by_hand = hasattr(layer, "selected_label") and not record
+        read = record.get("role") in _TRUE_ROLES and record.get("identity") == identity
+        if by_hand or read:
             found.append(layer)
     return found
 
 
-def true_nuclei(layer: Any, pixel_size_um: tuple[float, float] | None) -> NDArray[Any]:
+def true_nuclei(
+    layer: Any, pixel_size_um: tuple[float, float] | None, settings: NucleiSettings
+) -> NDArray[Any]:
     """Labels or a mask of the true nuclei in a layer; a stain is segmented.
+
+    Parameters
+    ----------
+    layer : layer
+        Labels, or a true nuclei stain.
+    pixel_size_um : tuple of float (y, x) or None
+        Micrometres a pixel.
+    settings : NucleiSettings
+        Of the model that made the result, whose limits of size hold for the truth, too.
 
     Raises
     ------
@@ -164,4 +177,9 @@ def true_nuclei(layer: Any, pixel_size_um: tuple[float, float] | None) -> NDArra
             f"'{layer.name}' does not say its pixel size, which its nuclei are found by: give the "
             "layer a scale in micrometres."
         )
-    return segment_fluorescence(image, pixel_size_um=pixel_size_um)
+    return segment_fluorescence(
+        image,
+        pixel_size_um=pixel_size_um,
+        min_area_um2=settings.min_area_um2,
+        max_area_um2=settings.max_area_um2,
+    )

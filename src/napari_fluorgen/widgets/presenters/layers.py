@@ -30,6 +30,12 @@ OUTLINES = ((0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0))
 A cycle of colours is drawn by the graphics card, twice as fast as colours by label.
 """
 
+TRUE_LABELS = "labels"
+"""Key of the nuclei labels beside the true stains of a stack."""
+
+TRUE_OUTLINES = ((0.0, 0.0, 0.0, 0.0), (0.80, 0.47, 0.65, 1.0))
+"""Purple, as no outlines of a result are."""
+
 DERIVED = ("run", "regions_of", "objects_of", "difference_of")
 """Keys of a record that name the run which a layer was made in, or from."""
 
@@ -67,19 +73,20 @@ class LayerSpec:
 
 
 def stack_layers(stack: BrightfieldStack, *, show_truth: bool = False) -> list[LayerSpec]:
-    """Describe the layers of a stack: brightfield, and the true stains hidden above it.
+    """Describe the layers of a stack: brightfield, and what is true of it hidden above.
 
     Parameters
     ----------
     stack : BrightfieldStack
-        A field as it was read.
+        A field as it was read; labels of its true nuclei may lie under `TRUE_LABELS` in its
+        `truth`.
     show_truth : bool
-        Whether true stains are visible at once.
+        Whether true stains and outlines are visible at once.
 
     Returns
     -------
     list of LayerSpec
-        Brightfield first, then one layer a true stain.
+        Brightfield first, then one layer a true stain, then the outlines of the true nuclei.
     """
     spatial = Spatial.of_stack(stack)
     name = short_name(stack.identity)
@@ -122,6 +129,22 @@ def stack_layers(stack: BrightfieldStack, *, show_truth: bool = False) -> list[L
                     "metadata": {KEY: {**record, "role": f"true {stain}"}},
                     **spatial.plane().kwargs(),
                 },
+            )
+        )
+    if TRUE_LABELS in stack.truth:
+        specs.append(
+            LayerSpec(
+                "labels",
+                stack.truth[TRUE_LABELS],
+                {
+                    "name": f"{name} true nuclei outlines",
+                    "opacity": 0.9,
+                    "colormap": list(TRUE_OUTLINES),
+                    "visible": show_truth,
+                    "metadata": {KEY: {**record, "role": f"true {TRUE_LABELS}"}},
+                    **spatial.plane().kwargs(),
+                },
+                {"contour": 2},
             )
         )
     return specs

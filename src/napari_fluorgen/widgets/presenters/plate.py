@@ -9,7 +9,8 @@ from enum import Enum
 from functools import cached_property
 from pathlib import PurePath
 
-from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
+from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity
+from napari_fluorgen.widgets.presenters.layers import TRUE_LABELS
 
 FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 """Rows and columns of the plates that are sold: 6, 12, 24, 48, 96, 384 and 1536 wells."""
@@ -186,8 +187,10 @@ def describe_stack(stack: BrightfieldStack) -> str:
     parts = [place_text(stack.identity), "1 plane" if planes == 1 else f"{planes} planes"]
     parts.append(f"{stack.shape[1]} × {stack.shape[2]} px")
     parts.append(pixel_text(stack.pixel_size_um))
-    if stack.truth:
-        parts.append(f"true stains: {', '.join(stack.truth)} (hidden)")
+    if stains := [stain for stain in stack.truth if stain in STAINS]:
+        parts.append(f"true stains: {', '.join(stains)} (hidden)")
+    if TRUE_LABELS in stack.truth:
+        parts.append("true nuclei outlines (hidden)")
     return " · ".join(parts)
 
 

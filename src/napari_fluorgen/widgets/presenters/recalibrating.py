@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fluorgen.errors import ModelError
+from napari_fluorgen.models.free_names import numbered
 from napari_fluorgen.stack import StainedField
-from napari_fluorgen.widgets.train.report import numbered
 
 if TYPE_CHECKING:
     from napari_fluorgen.confidence import Calibration

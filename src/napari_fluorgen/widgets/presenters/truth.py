@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_fluorgen.stack import STAINS
-from napari_fluorgen.widgets.presenters.layers import DERIVED, key_of, record_of
+from napari_fluorgen.widgets.presenters.layers import DERIVED, TRUE_LABELS, key_of, record_of
+from napari_fluorgen.widgets.presenters.pixels import pixels_of
 from napari_fluorgen.widgets.presenters.results import is_stack_layer
-
-TRUE_LABELS = "labels"
-"""Key of the nuclei labels beside the stains."""
 
 ROLES = (*STAINS, TRUE_LABELS)
 """What a layer can be the truth of, in the order of the docks."""
@@ -95,13 +93,12 @@ def _common(one: str, other: str) -> int:
 
 
 def plane_of(layer: Any, copy: bool = True) -> Any:
-    """Pixels (Y, X) of a layer that shows one plane; copied, because the user may paint."""
-    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-    if copy:
-        data = np.array(data)
-    for _ in data.shape[:-2]:
-        data = data[0]
-    return data
+    """Pixels (Y, X) of a layer that shows one plane, as `pixels_of` gives them.
+
+    Those in memory are copied, because the user may paint.
+    """
+    plane = pixels_of(layer, 2)
+    return plane.copy() if copy and isinstance(plane, np.ndarray) else plane
 
 
 def _shape(layer: Any) -> tuple[int, ...]:

@@ -10,9 +10,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QSpinBox, QVBoxLayout
 from qtpy.QtWidgets import QWidget as Widget
 
+from napari_fluorgen.models.free_names import numbered
 from napari_fluorgen.widgets.docks import common
 from napari_fluorgen.widgets.docks.model_choice import ModelChoice
-from napari_fluorgen.widgets.train.report import check_name, free_name, numbered
+from napari_fluorgen.widgets.train.report import check_name, free_name
 
 MINUTES = 10
 
@@ -113,9 +114,9 @@ class TrainControls(Widget):
             self.name.setText(self._suggested)
         self.changed.emit()
 
-    def next_name(self) -> None:
-        """Suggest a name for another model after the one that has got its name."""
-        self.name.setText(numbered(self.name.text(), {*self._taken, self.name.text()}))
+    def next_name(self, name: str) -> None:
+        """Suggest a name for another model after the one that has got this name."""
+        self.name.setText(numbered(name, {*self._taken, self.name.text(), name}))
 
     def _choose_folder(self) -> None:
         if path := QFileDialog.getExistingDirectory(self, "Copy to", self.folder.text()):
@@ -133,6 +134,8 @@ class TrainControls(Widget):
         ------
         ConfigError
             A setting is out of range, or the name is taken.
+        ModelError
+            No model can be called so.
         """
         from napari_fluorgen.workflow.fine_tuning_request import FineTuneRequest
 

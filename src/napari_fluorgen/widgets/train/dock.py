@@ -226,7 +226,7 @@ class TrainDock(common.Dock):
         self.figures.show_figures(words.figures(result.before, result.after))
         common.say(self.basis, words.held_out_text(result.fields))
         common.say(self.notes, "\n".join(result.notes))
-        self.controls.next_name()
+        self.controls.next_name(result.name)
 
     def _finish(self, cancelled: bool) -> None:
         self.job = None

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack
 from napari_fluorgen.widgets.presenters.layers import key_of
+from napari_fluorgen.widgets.presenters.pixels import pixels_of
 from napari_fluorgen.widgets.presenters.results import stack_of_layer
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.presenters.truth import ROLES, grid_of, plane_of
@@ -51,14 +54,15 @@ def stack_of_pair(pair: LayerPair, *, copy: bool = True) -> BrightfieldStack:
     pair : LayerPair
         Layers of one field.
     copy : bool
-        Whether true images are copied: the user may paint while they are learned.
+        Whether true images in memory are copied: the user may paint while they are learned.
+        Those on disk are left to `truth_read`.
 
     Raises
     ------
     InputError
         No true layer is chosen, one is chosen twice, or the grids do not agree.
     """
-    stack = stack_of_layer(pair.brightfield)
+    stack = replace(stack_of_layer(pair.brightfield), data=pixels_of(pair.brightfield, 3))
     name, (_, rows, columns) = pair.brightfield.name, stack.shape
     if not set(pair.truth) & set(STAINS):
         raise InputError(
@@ -121,6 +125,17 @@ def stacks_of_pairs(
         taken.add(name)
         stacks.append(replace(stack, identity=replace(stack.identity, name=name)))
     return tuple(stacks)
+
+
+def truth_read(stack: BrightfieldStack) -> BrightfieldStack:
+    """Read the true images that are on disk: not in the window's thread, which would stand still.
+
+    Raises
+    ------
+    InputError
+        Naming a layer that cannot be read.
+    """
+    return replace(stack, truth={role: np.asarray(image) for role, image in stack.truth.items()})
 
 
 def _differ(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from napari_fluorgen.errors import ConfigError
+from napari_fluorgen.models.free_names import numbered
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.widgets.presenters.staining import duration
+from napari_fluorgen.workflow.fine_tuning_request import default_name
 
 NO_PAIRS = (
     "Training needs pairs: brightfield stacks and the true stains of the same fields. Choose a "
@@ -67,16 +68,7 @@ def explained(error: Exception) -> Exception:
 
 def free_name(base: str | None, taken: Collection[str]) -> str:
     """Suggest a name for the new model that no installed model has."""
-    return numbered(f"{(base or 'my').removesuffix('-tuned')}-tuned", taken)
-
-
-def numbered(name: str, taken: Collection[str]) -> str:
-    """Return a name, with ``-2``, ``-3`` ... behind it where it is taken."""
-    stem, number = re.sub(r"-\d+$", "", name), 2
-    stem = stem if stem in taken else name
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    return name
+    return numbered(default_name((base or "my").removesuffix("-tuned")), taken)
 
 
 def check_name(name: str, taken: Collection[str]) -> str:

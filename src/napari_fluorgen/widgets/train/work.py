@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import Cancelled
 from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.widgets.steps import Steps, StopCheck
+from napari_fluorgen.widgets.train.pairs import truth_read
 from napari_fluorgen.widgets.train.picture import side_by_side
 
 Tell = Callable[[Any], None]
@@ -48,7 +49,7 @@ def train_steps(
     request : FineTuneRequest
         Settings of the run.
     pairs : sequence of BrightfieldStack, optional
-        Fields in memory, instead of the request's folder.
+        Fields that are loaded, as `stacks_of_pairs` gives them, instead of the request's folder.
     enough : callable
         Whether the best so far shall be kept now.
     should_stop : callable
@@ -60,14 +61,19 @@ def train_steps(
         Events since the last: `TrainProgress`, sentences of stages, and `Shot`.
     """
 
+    def read(stack: BrightfieldStack, tell: Tell) -> BrightfieldStack:
+        tell(f"Reading {stack.identity.name}.")
+        return truth_read(stack)
+
     def call(tell: Tell) -> Any:
+        stacks = None if pairs is None else [read(stack, tell) for stack in pairs]
         from napari_fluorgen.workflow.fine_tuning import fine_tune
 
         leave_out_triton()
         with bounded_threads():
             return fine_tune(
                 request,
-                pairs=pairs,
+                pairs=stacks,
                 progress=tell,
                 stage=tell,
                 preview=lambda stain, predicted, truth: tell(
