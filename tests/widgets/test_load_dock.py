@@ -38,23 +38,26 @@ def add_result(viewer, result, source, run="run"):
     return [common.add_layer(viewer, spec) for spec in specs]
 
 
+def dock_of(viewer, qtbot, folder):
+    """The dock with a plate open."""
+    dock = LoadDock(viewer)
+    qtbot.addWidget(dock)
+    dock.open(folder)
+    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    return dock
+
+
 @pytest.fixture
 def loaded(viewer, qtbot, plate_folder):
     """The dock after a click on a well."""
-    dock = LoadDock(viewer)
-    qtbot.addWidget(dock)
-    dock.open(plate_folder)
-    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock = dock_of(viewer, qtbot, plate_folder)
     dock.grid.picked.emit("B03")
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)
     return dock
 
 
 def test_load_a_plate_and_click_a_well(viewer, qtbot, plate_folder):
-    dock = LoadDock(viewer)
-    qtbot.addWidget(dock)
-    dock.open(plate_folder)
-    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock = dock_of(viewer, qtbot, plate_folder)
     assert "3 fields in 2 wells" in dock.title.text()
     assert "D04" in dock.problems.text()
     dock.grid.picked.emit("B03")
@@ -75,10 +78,7 @@ def test_true_nuclei_outlines_of_a_plate_are_loaded_hidden(viewer, qtbot, plate_
     labels[10:30, 10:30] = 7
     write_labels(plate_folder, "B03", 1, labels)
     write_labels(plate_folder, "B03", 2, labels[:50])
-    dock = LoadDock(viewer)
-    qtbot.addWidget(dock)
-    dock.open(plate_folder)
-    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock = dock_of(viewer, qtbot, plate_folder)
     dock.grid.picked.emit("B03")
     qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=WAIT)
     outlines, stain = viewer.layers[-1], viewer.layers[-2]
@@ -99,10 +99,7 @@ def test_true_nuclei_outlines_of_a_plate_are_loaded_hidden(viewer, qtbot, plate_
 
 
 def test_wells_without_complete_fields_say_so(viewer, qtbot, plate_folder):
-    dock = LoadDock(viewer)
-    qtbot.addWidget(dock)
-    dock.open(plate_folder)
-    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock = dock_of(viewer, qtbot, plate_folder)
     dock.grid.picked.emit("D04")
     assert "no complete field" in dock.line.text()
     assert len(viewer.layers) == 0
@@ -113,10 +110,7 @@ def test_every_time_point_can_be_loaded(viewer, qtbot, tmp_path):
     write_site(tmp_path, "B03", 1, seed=2, time=2)
     write_site(tmp_path, "B03", 2, seed=3)
     write_site(tmp_path, "B03", 2, seed=4, time=2)
-    dock = LoadDock(viewer)
-    qtbot.addWidget(dock)
-    dock.open(tmp_path)
-    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock = dock_of(viewer, qtbot, tmp_path)
     dock.grid.picked.emit("B03")
     items = [dock.sites.item(row) for row in range(dock.sites.count())]
     assert [item.text() for item in items] == ["1 · t2", "2 · t1", "2 · t2"]
@@ -202,10 +196,7 @@ def test_a_stained_field_is_shown_again_with_its_result(viewer, qtbot, loaded, r
 
 
 def test_a_field_in_reading_does_not_cover_one_that_is_open(viewer, qtbot, plate_folder):
-    dock = LoadDock(viewer)
-    qtbot.addWidget(dock)
-    dock.open(plate_folder)
-    qtbot.waitUntil(lambda: dock.plate is not None, timeout=WAIT)
+    dock = dock_of(viewer, qtbot, plate_folder)
     first, second = dock.plate.entries("B03")
     dock.load_field(first)
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=WAIT)

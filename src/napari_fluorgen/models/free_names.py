@@ -8,8 +8,7 @@ from pathlib import Path
 
 from napari_fluorgen.errors import OutputError
 from napari_fluorgen.io.atomic import path_exists
-
-_LONGEST = 64  # characters that `MODEL_NAME` allows
+from napari_fluorgen.models.spec import NAME_LENGTH
 
 
 def numbered(name: str, taken: Collection[str]) -> str:
@@ -21,7 +20,7 @@ def numbered(name: str, taken: Collection[str]) -> str:
     stem = stem if stem in taken else name
     while name in taken:
         end = f"-{number}"
-        name, number = f"{stem[: _LONGEST - len(end)]}{end}", number + 1
+        name, number = f"{stem[: NAME_LENGTH - len(end)]}{end}", number + 1
     return name
 
 

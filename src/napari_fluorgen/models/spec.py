@@ -16,7 +16,10 @@ from napari_fluorgen.stack import STAINS
 PROBABILITY = "nuclei_probability"
 """Name of the output that the nuclei network's segmentation gives."""
 
-MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+NAME_LENGTH = 64
+"""Characters that the name of a model may have."""
+
+MODEL_NAME = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_LENGTH - 1}}}"
 """What a model may be called: it also names a folder."""
 
 
@@ -24,8 +27,8 @@ def check_model_name(name: str) -> None:
     """Raise `ModelError` where a model cannot be called so."""
     if not re.fullmatch(MODEL_NAME, name):
         raise ModelError(
-            f"'{name}' cannot name a model: use up to 64 letters, digits, dots, dashes and "
-            "underscores, a letter or digit first."
+            f"'{name}' cannot name a model: use up to {NAME_LENGTH} letters, digits, dots, "
+            "dashes and underscores, a letter or digit first."
         )
 
 

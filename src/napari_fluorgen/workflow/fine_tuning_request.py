@@ -24,7 +24,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_fluorgen.errors import ConfigError, FluorgenError
-from napari_fluorgen.models.spec import check_model_name
+from napari_fluorgen.models.spec import NAME_LENGTH, check_model_name
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.workflow.request import DEFAULT_MODEL, describe_validation_error
 
@@ -119,7 +119,8 @@ class FineTuneRequest(BaseModel):
 
 def default_name(init: str) -> str:
     """Return the name of a model that is fine-tuned from `init`, a name or folder."""
-    return f"{Path(init).name[:58]}-tuned"
+    end = "-tuned"
+    return f"{Path(init).name[: NAME_LENGTH - len(end)]}{end}"
 
 
 def may_replace(request: FineTuneRequest, name: str) -> bool:

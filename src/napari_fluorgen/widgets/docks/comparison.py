@@ -12,7 +12,7 @@ from napari_fluorgen.widgets.docks.job import Job, report
 from napari_fluorgen.widgets.presenters import comparing as words
 from napari_fluorgen.widgets.presenters.layers import key_of
 from napari_fluorgen.widgets.presenters.results import LABELS, Run, layer_of_run, settled_field
-from napari_fluorgen.widgets.presenters.truth import ROLES, TRUE_LABELS
+from napari_fluorgen.widgets.presenters.truth import ROLES, TRUE_LABELS, plane_of
 from napari_fluorgen.widgets.steps import once
 
 if TYPE_CHECKING:
@@ -93,12 +93,12 @@ class ComparisonPart(QWidget):
         except FluorgenError as error:
             report(error)
             return
-        truth = words.truth_of(field.identity.name, self.chosen())
+        planes = {role: plane_of(layer) for role, layer in self.chosen().items()}
 
         def call() -> Comparison:
             from napari_fluorgen.workflow.comparison import compare_field
 
-            return compare_field(field, truth)
+            return compare_field(field, words.truth_of(field.identity.name, planes))
 
         self._busy("Comparing …")
         Job(

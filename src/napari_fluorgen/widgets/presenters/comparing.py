@@ -11,11 +11,9 @@ from napari_fluorgen.widgets.presenters.layers import KEY, LayerSpec, key_of, pe
 from napari_fluorgen.widgets.presenters.results import LABELS, Run
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.presenters.truth import (
-    ROLES,
     TRUE_LABELS,
     candidates,
     grid_of,
-    plane_of,
     suggested,
 )
 
@@ -43,13 +41,13 @@ def suggestions(layers: Iterable[Any], run: Run) -> dict[str, str]:
     return {role: key_of(layer) for role, layer in found.items()}
 
 
-def truth_of(name: str, chosen: Mapping[str, Any]) -> StainImages:
-    """Copy the chosen layers, a mapping of one of `ROLES` to a layer."""
+def truth_of(name: str, planes: Mapping[str, Any]) -> StainImages:
+    """Read planes (Y, X), by one of `ROLES`: in the background, because some may be on disk."""
     from napari_fluorgen.workflow.stain_files import StainImages
 
-    planes = {role: np.asarray(plane_of(chosen[role])) for role in ROLES if role in chosen}
-    labels = planes.pop(TRUE_LABELS, None)
-    return StainImages(name, planes, labels)
+    images = {role: np.asarray(plane) for role, plane in planes.items()}
+    labels = images.pop(TRUE_LABELS, None)
+    return StainImages(name, images, labels)
 
 
 def report(comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_fluorgen.errors import InputError
+from napari_fluorgen.errors import FluorgenError, InputError
 
 
 class LazyPixels:
@@ -33,6 +33,8 @@ class LazyPixels:
         key = key if isinstance(key, tuple) else (key,)
         try:
             return np.asarray(self._data[(*self._first, *key)])
+        except FluorgenError:  # one of our readers, which names the file
+            raise
         except Exception as error:  # whatever the library behind it raises
             reason = " ".join(str(error).split())[:160].rstrip(".") or type(error).__name__
             raise InputError(

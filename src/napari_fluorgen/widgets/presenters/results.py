@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack, FieldIdentity, StainedField
 from napari_fluorgen.widgets.presenters.layers import DERIVED, WIDTH, identity_of, record_of
+from napari_fluorgen.widgets.presenters.pixels import pixels_of
 from napari_fluorgen.widgets.presenters.review import nuclei_columns
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 
@@ -258,12 +259,12 @@ def stack_of_layer(layer: Any) -> BrightfieldStack:
     InputError
         The layer has more axes than z, y and x, or time in place of z.
     """
-    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-    if data.ndim != 3:
+    if layer.data.ndim != 3:
         raise InputError(
-            f"Layer '{layer.name}' has {data.ndim} axes but a stack has three (z, y, x): "
+            f"Layer '{layer.name}' has {layer.data.ndim} axes but a stack has three (z, y, x): "
             "split the other axes first (right click on the layer, Split Stack)."
         )
+    data = pixels_of(layer, 3)
     if _is_time(layer):
         raise InputError(
             f"Layer '{layer.name}' has {data.shape[0]} time points where focus planes are "

@@ -11,7 +11,6 @@ import numpy as np
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.stack import STAINS, BrightfieldStack
 from napari_fluorgen.widgets.presenters.layers import key_of
-from napari_fluorgen.widgets.presenters.pixels import pixels_of
 from napari_fluorgen.widgets.presenters.results import stack_of_layer
 from napari_fluorgen.widgets.presenters.spatial import Spatial
 from napari_fluorgen.widgets.presenters.truth import ROLES, grid_of, plane_of
@@ -62,7 +61,7 @@ def stack_of_pair(pair: LayerPair, *, copy: bool = True) -> BrightfieldStack:
     InputError
         No true layer is chosen, one is chosen twice, or the grids do not agree.
     """
-    stack = replace(stack_of_layer(pair.brightfield), data=pixels_of(pair.brightfield, 3))
+    stack = stack_of_layer(pair.brightfield)
     name, (_, rows, columns) = pair.brightfield.name, stack.shape
     if not set(pair.truth) & set(STAINS):
         raise InputError(
