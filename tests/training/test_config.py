@@ -140,6 +140,7 @@ def _lipids(settings, **values):
         ({"phases": [{"kind": "adversarial"}]}, r"phases\.0: .*either steps or epochs"),
         ({"phases": [{"steps": 2, "pool": -1}]}, r"phases\.0\.pool"),
         ({"steps": 3, "phases": [{"steps": 2}]}, r"belong into each phase"),
+        ({"steps": 3, "averaged_phases": 2}, r"averaged_phases 2 must not exceed .* 1 "),
         (
             {"phases": [{"kind": "adversarial", "steps": 2}], "discriminator": {"layers": 4}},
             r"data\.crop 32 must be at least 48",
@@ -186,6 +187,13 @@ def test_a_model_may_have_fewer_stains(settings):
     for section in ("networks", "outputs"):
         del settings[section]["cytoplasm"]
     assert set(TrainingConfig.model_validate(settings).networks) == {"nuclei", "lipids"}
+
+
+def test_averaging_and_stopping_early_exclude_each_other(tmp_path, settings):
+    settings["early_stopping"] = {}
+    phases = [{"steps": 2}] * 2
+    with pytest.raises(ConfigError, match=r"averaged_phases .* leave early_stopping out"):
+        read_config(_write(tmp_path, _lipids(settings, phases=phases, averaged_phases=2)))
 
 
 def test_dice_is_a_figure_of_the_nuclei_only(tmp_path, settings):

@@ -136,6 +136,8 @@ class TrainingConfig(_Section):
         if len({self.data_for(stain).augment.planes for stain in self.networks}) > 1:
             raise ValueError("augment.planes must be the same for all networks")
         watched = self.early_stopping
+        if watched is not None and any(n.averaged_phases > 1 for n in self.networks.values()):
+            raise ValueError("averaged_phases needs training to the end: leave early_stopping out")
         if watched is not None and watched.figure == "dice" and set(self.networks) != {"nuclei"}:
             raise ValueError("early_stopping.figure dice is a figure of the nuclei only")
         return self

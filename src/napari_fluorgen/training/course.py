@@ -157,6 +157,11 @@ class StainConfig(_Section):
     augment: AugmentSettings | None = Field(default=None, description="Instead of data.augment.")
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     phases: tuple[Phase, ...] = Field(default=(), description="One after another.")
+    averaged_phases: int = Field(
+        default=1,
+        ge=1,
+        description="Of so many last phases the final weights are averaged; 1 takes the last.",
+    )
     steps: int | None = Field(default=None, ge=1, description="Optimiser steps of a single phase.")
     epochs: float | None = Field(default=None, gt=0, description="Instead of steps.")
     learning_rate: float = Field(default=3e-3, gt=0, description="Peak of the schedule.")
@@ -172,6 +177,11 @@ class StainConfig(_Section):
             raise ValueError(f"with phases, {', '.join(sorted(single))} belong into each phase")
         if not self.phases and (self.steps is None) == (self.epochs is None):
             raise ValueError("give steps, epochs or phases")
+        if self.averaged_phases > len(self.course):
+            raise ValueError(
+                f"averaged_phases {self.averaged_phases} must not exceed the number of phases, "
+                f"{len(self.course)}"
+            )
         if self.architecture.kind != "nuclei" and any(
             phase.loss.alpha_segmentation or phase.loss.alpha_lwm for phase in self.course
         ):

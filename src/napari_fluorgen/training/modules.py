@@ -49,6 +49,8 @@ class StainModule(LightningModule):
         Steps done, and all of them.
     figures : dict of str to float
         Of the last validation.
+    ends : list of dict of str to Tensor
+        Weights at the ends of the last phases, where `settings` asks for their mean.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class StainModule(LightningModule):
         self.lengths, self.median = tuple(lengths), median
         self.total, self.done = sum(lengths), 0
         self.figures: dict[str, float] = {}
+        self.ends: list[dict[str, Tensor]] = []
         self._seen: dict[str, list[float]] = {}
         network = build_network(settings.architecture)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -98,6 +101,9 @@ class StainModule(LightningModule):
                 group["betas"] = momentum(phase.schedule, step, steps), 0.999
         parts = self.learn(phase, channels_last(batch))
         self.done += 1
+        if step == steps - 1 and self.settings.averaged_phases > 1:
+            weights = {name: value.clone() for name, value in self.network.state_dict().items()}
+            self.ends = [*self.ends, weights][-self.settings.averaged_phases :]
         loss = sum(part.detach() for part in parts.values())
         assert isinstance(loss, Tensor)
         self.log_dict({"loss": loss, **parts, "learning_rate": rates[0]})
@@ -197,11 +203,11 @@ class StainModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store how far the training is."""
-        checkpoint["done"] = self.done
+        checkpoint["done"], checkpoint["ends"] = self.done, self.ends
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there."""
-        self.done = checkpoint["done"]
+        self.done, self.ends = checkpoint["done"], checkpoint["ends"]
 
     def _diverged(self, what: str, value: Tensor) -> ConfigError:
         return ConfigError(

@@ -20,6 +20,7 @@ from napari_fluorgen.errors import Cancelled, ConfigError, InputError
 from napari_fluorgen.io.atomic import ensure_folder
 from napari_fluorgen.stack import STAINS
 from napari_fluorgen.training.adversarial import build_module
+from napari_fluorgen.training.averaging import average_weights
 from napari_fluorgen.training.checkpoints import (
     BEST,
     LAST,
@@ -233,6 +234,7 @@ def _train_one(
     rank = 0
     if checkpoint is not None and checkpoint["fluorgen"]["over"]:
         module.load_state_dict(checkpoint["state_dict"])
+        module.on_load_checkpoint(checkpoint)
     else:
         data = config.data_for(stain)
         crops = Crops(
@@ -256,6 +258,9 @@ def _train_one(
         rank = trainer.global_rank
     if config.early_stopping is not None:
         load_weights(module.network, folder / BEST)
+    elif len(module.ends) > 1:
+        seen = Fields(pairs["train"], stain, planes, divisor)
+        average_weights(module.network.cpu(), module.ends, seen, config.seed)
     return module, rank
 
 
