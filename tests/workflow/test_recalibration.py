@@ -128,6 +128,16 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(model, folder, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pairs"]
 
 
+@pytest.mark.parametrize(("name", "called"), [("new", "new-2"), ("other", "other")])
+def test_a_folder_that_is_taken_meanwhile_gets_a_number(model, folder, tmp_path, name, called):
+    path, _, notes = recalibrate(
+        model, folder, tmp_path / "new", name=name, progress=lambda *_: (tmp_path / "new").touch()
+    )
+    assert path == tmp_path / "new-2"
+    assert load_model(path).spec.name == called
+    assert f"{tmp_path / 'new'} was taken during the calibration: the model lies in {path}." in notes
+
+
 def test_only_stains_that_get_intervals_must_be_camera_counts(model, folder, tmp_path):
     for name in ("nuclei", "lipids"):
         image = tifffile.imread(folder / f"a_{name}.tif")

@@ -146,7 +146,7 @@ def _train_config(
 ) -> None:
     from napari_fluorgen.cli.guard import stop_on_interrupt
     from napari_fluorgen.errors import ConfigError, OutputError
-    from napari_fluorgen.io.atomic import check_replaceable
+    from napari_fluorgen.io.atomic import check_output_folder, check_replaceable
     from napari_fluorgen.models.rdf import package_files
     from napari_fluorgen.training.config import read_config
 
@@ -162,6 +162,7 @@ def _train_config(
     work = runs / settings.name
     package = folder or work / "package"
     check_replaceable(package, overwrite, package_files(package))
+    check_output_folder(package.parent)
     if any(work.glob("*/last.ckpt")) and not (resume or overwrite):
         raise OutputError(
             f"{work} holds checkpoints of an earlier run: give --resume to go on from them or "

@@ -64,6 +64,28 @@ def ensure_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def check_output_folder(folder: Path) -> None:
+    """Refuse early a folder below which nothing can be written; creates nothing.
+
+    Raises
+    ------
+    OutputError
+        The folder, or the nearest above it that exists, is a file or may not be written.
+    """
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(
+            f"{folder} cannot be an output folder because {nearest} is a file: name another folder."
+        )
+    if not _writable(nearest):
+        raise StorageError(
+            f"{folder} cannot be written because {nearest} is read-only for you: "
+            "name another folder or change its permissions."
+        )
+
+
 def path_exists(path: Path) -> bool:
     """Whether something of that name is there.
 

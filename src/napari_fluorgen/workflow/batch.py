@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from napari_fluorgen.errors import (
     OutputError,
     StorageError,
 )
-from napari_fluorgen.io.atomic import output_error, stops_writing
+from napari_fluorgen.io.atomic import check_output_folder, output_error, stops_writing
 from napari_fluorgen.workflow.batch_field import one_field
 from napari_fluorgen.workflow.events import (
     FieldEnded,
@@ -222,20 +221,4 @@ def _check_names(found: FoundFields, folder: Path, allowed: bool) -> None:
             f"{folder} already holds results of {len(clash)} of these fields (the first is "
             f"'{clash[0]}'): use --overwrite to replace them, --resume to do only the missing "
             "ones, or another folder."
-        )
-
-
-def check_output_folder(folder: Path) -> None:
-    """Raise `OutputError` when nothing can be written below `folder`; creates nothing."""
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise OutputError(
-            f"{folder} cannot be an output folder because {nearest} is a file: name another folder."
-        )
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StorageError(
-            f"{folder} cannot be written because {nearest} is read-only for you: "
-            "name another folder or change its permissions."
         )

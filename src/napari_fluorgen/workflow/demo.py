@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_fluorgen.errors import Cancelled, InputError, OutputError
-from napari_fluorgen.workflow.batch import check_output_folder, stain_batch
+from napari_fluorgen.io.atomic import check_output_folder
+from napari_fluorgen.workflow.batch import stain_batch
 from napari_fluorgen.workflow.events import Stage
 from napari_fluorgen.workflow.field import StopCheck
 from napari_fluorgen.workflow.request import StainRequest

@@ -206,7 +206,7 @@ def _read_stacks(
 
 def _check_target(request: FineTuneRequest, start: Model, name: str, notes: list[str]) -> None:
     """Refuse now what could not be written after the training."""
-    from napari_fluorgen.io.atomic import check_replaceable
+    from napari_fluorgen.io.atomic import check_output_folder, check_replaceable
     from napari_fluorgen.models import list_models, user_model_dir
     from napari_fluorgen.models.rdf import package_files
 
@@ -241,6 +241,7 @@ def _check_target(request: FineTuneRequest, start: Model, name: str, notes: list
         path.stat().st_size for path in start.path.iterdir() if path.is_file()
     )
     for folder in folders:
+        check_output_folder(folder)
         _check_space(folder, needed)
 
 

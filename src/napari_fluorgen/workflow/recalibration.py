@@ -47,11 +47,11 @@ def recalibrate(
         Folder of fields with nuclei labels or a true nuclei stain, not used for training. True
         lipids and cytoplasm calibrate their intervals.
     folder : str or Path
-        The new package.
+        The new package; where something has this name by the end, a number is put behind it.
     overwrite : bool
         Whether an older package may be replaced.
     name : str, optional
-        Of the new model; that of `model` by default.
+        Of the new model; that of `model` by default. One that is the folder's stays the folder's.
     progress : callable, optional
         Called before each field with the number of fields done, of all fields, and its name.
     should_stop : callable, optional
@@ -78,6 +78,7 @@ def recalibrate(
     Cancelled
         If `should_stop` returned true; nothing is written then.
     """
+    from napari_fluorgen.models.free_names import write_beside
     from napari_fluorgen.models.rdf import package_files
     from napari_fluorgen.models.saving import save_recalibrated
     from napari_fluorgen.models.spec import check_model_name
@@ -91,7 +92,8 @@ def recalibrate(
         raise ModelError(f"{spec.name} has no nuclei network, whose confidence is calibrated.")
     if name is not None:
         check_model_name(name)
-    check_replaceable(Path(folder), overwrite, package_files(Path(folder)))
+    folder = Path(folder)
+    check_replaceable(folder, overwrite, package_files(folder))
     model.network_files()  # a damaged one is told before the calibration, not after it
     notes: list[str] = []
     stacks = stacks_of_folder(pairs, notes)
@@ -99,7 +101,7 @@ def recalibrate(
     announced = _announced(stacks, progress, should_stop)
     samples: list[Pair] = []
     drawn = set(np.unique(spread_planes(len(stacks), FIELDS)).tolist())
-    with _workspace(Path(folder)) as work:
+    with _workspace(folder) as work:
         fields = _predicted(model, announced, notes, stains, samples, drawn, work)
         calibration = calibrate(fields)
         calibration = calibration.with_intervals(calibrate_intervals(stains))
@@ -112,14 +114,20 @@ def recalibrate(
     card = model.card.replace(UNCALIBRATED, CALIBRATED).rstrip()
     if should_stop is not None and should_stop():
         raise Cancelled("The calibration was stopped; nothing was written.")
-    path = save_recalibrated(
+    path = write_beside(
         folder,
-        model,
-        calibration=calibration.to_arrays(),
-        card=f"{card}\n\n# Calibration\n\n{again}\n",
-        name=name,
+        lambda place, replace: save_recalibrated(
+            place,
+            model,
+            calibration=calibration.to_arrays(),
+            card=f"{card}\n\n# Calibration\n\n{again}\n",
+            name=place.name if name == folder.name else name,
+            overwrite=replace,
+        ),
         overwrite=overwrite,
     )
+    if path != folder:
+        notes.append(f"{folder} was taken during the calibration: the model lies in {path}.")
     return path, calibration.meta, tuple(dict.fromkeys(notes))
 
 

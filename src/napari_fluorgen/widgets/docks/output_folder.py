@@ -77,7 +77,8 @@ class OutputFolder(QWidget):
             return
 
         def call() -> list[str]:
-            from napari_fluorgen.workflow.batch import check_output_folder, names_with_results
+            from napari_fluorgen.io.atomic import check_output_folder
+            from napari_fluorgen.workflow.batch import names_with_results
 
             check_output_folder(folder)
             return names_with_results(found, folder)

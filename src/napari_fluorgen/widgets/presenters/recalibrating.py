@@ -84,17 +84,15 @@ def recalibrate_model(
     from napari_fluorgen.workflow.recalibration import recalibrate
 
     new = free_name(name, [model.name for model in list_models()])
-    folder = user_model_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    _, meta, notes = recalibrate(
+    path, meta, notes = recalibrate(
         load_model(name),
         pairs,
-        folder / new,
+        user_model_dir() / new,
         name=new,
         progress=lambda done, total, field: tell((done, total, field)),
         should_stop=should_stop,
     )
-    return Recalibrated(new, int(meta["n_fields"]), notes)
+    return Recalibrated(path.name, int(meta["n_fields"]), notes)
 
 
 def judge_again(field: StainedField, model: str) -> StainedField:
