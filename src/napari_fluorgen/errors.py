@@ -5,6 +5,13 @@ expected and what to do. The command line prints it and exits with 1; napari sho
 notification.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class FluorgenError(Exception):
     """Base of every error that the package raises on purpose."""
@@ -40,3 +47,21 @@ class ExternalToolError(FluorgenError):
 
 class Cancelled(FluorgenError):  # noqa: N818 - the user's wish, not a fault
     """The run was stopped by the user."""
+
+
+def first_problem(error: ValidationError) -> tuple[str, str, str]:
+    """Tell what is wrong first in settings that pydantic refuses.
+
+    Returns
+    -------
+    where : str
+        Dotted name of the setting; empty where it is about several.
+    found : str
+        Its value as Python writes it; empty where that is a whole section.
+    said : str
+        What is wrong with it: a clause without capital and full stop.
+    """
+    first = error.errors()[0]
+    found = "" if isinstance(first["input"], dict) else repr(first["input"])
+    said = first["msg"].removeprefix("Value error, ")
+    return ".".join(map(str, first["loc"])), found, said[0].lower() + said[1:]

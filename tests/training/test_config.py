@@ -81,6 +81,8 @@ def _write(tmp_path, settings):
         ({"z_um": [0] * 7}, r"yaml: z_um: .*must ascend"),
         ({"pixel_size_um": float("inf")}, r"yaml: pixel_size_um: .*finite"),
         ({"nuclei": {"min_area_um2": 700}}, r"yaml: nuclei: .*700 must not exceed max_area_um2"),
+        ({"description": None}, r"yaml: description: input should be .* \(found None\)\.$"),
+        ({"networks": {}}, r"yaml: settings: networks and outputs must both name [\w ,]+\.$"),
         ({"input": {"kind": "range", "minimum": [0], "maximum": [1]}}, "for each of z_um"),
     ],
 )
@@ -140,7 +142,7 @@ def _lipids(settings, **values):
         ({"phases": [{"kind": "adversarial"}]}, r"phases\.0: .*either steps or epochs"),
         ({"phases": [{"steps": 2, "pool": -1}]}, r"phases\.0\.pool"),
         ({"steps": 3, "phases": [{"steps": 2}]}, r"belong into each phase"),
-        ({"steps": 3, "averaged_phases": 2}, r"averaged_phases 2 must not exceed .* 1 "),
+        ({"steps": 3, "averaged_phases": 2}, r"averaged_phases 2 must not exceed .* 1\.$"),
         (
             {"phases": [{"kind": "adversarial", "steps": 2}], "discriminator": {"layers": 4}},
             r"data\.crop 32 must be at least 48",

@@ -309,9 +309,10 @@ def test_a_machine_that_cannot_train_is_said_before_the_pairs_are_read(
     request_, five, tmp_path, monkeypatch
 ):
     (tmp_path / "file").write_text("words")
-    with monkeypatch.context() as patched, pytest.raises(OutputError, match="file is a file"):
-        patched.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "file" / "models"))
+    monkeypatch.setenv("FLUORGEN_MODEL_DIR", str(tmp_path / "file" / "models"))
+    with pytest.raises(OutputError, match="file is a file"):
         fine_tune(request_(install=True), pairs=five)
+    monkeypatch.undo()
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**6))
     with pytest.raises(OutputError, match="GB free"):
         fine_tune(request_(), pairs=five)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from napari_fluorgen.errors import ConfigError
 from napari_fluorgen.workflow import DEFAULT_MODEL, StainRequest
+from napari_fluorgen.workflow.fine_tuning_request import FineTuneRequest
 
 
 def test_default_request_is_for_the_shipped_model_and_any_device() -> None:
@@ -44,3 +45,10 @@ def test_wrong_setting_is_one_sentence_with_its_value(settings: dict, word: str)
         StainRequest.build(**settings)
     assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_that_contradict_each_other_are_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"^Give minutes or steps, not both\.$"):
+        FineTuneRequest.build(minutes=1, steps=1, install=True)
+    with pytest.raises(ConfigError, match=r"^Setting 'stains' is \('x',\): name some of nuclei"):
+        FineTuneRequest.build(stains=("x",), install=True)

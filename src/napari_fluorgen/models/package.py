@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fluorgen.errors import ModelError
+from napari_fluorgen.errors import ModelError, first_problem
 from napari_fluorgen.models.exchange import ONNX_NAME
 from napari_fluorgen.models.rdf import sha256
 from napari_fluorgen.models.reading import UNREADABLE_ARRAYS, damaged, read_description
@@ -240,9 +240,8 @@ def _read_spec(folder: Path, record: dict[str, Any]) -> ModelSpec:
     try:
         return ModelSpec.model_validate(ours)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        where, _, said = first_problem(error)
         raise ModelError(
-            f"{folder / 'rdf.yaml'}: config.fluorgen is invalid at {place}: {first['msg']}; "
+            f"{folder / 'rdf.yaml'}: config.fluorgen is invalid at {where or 'the whole'}: {said}; "
             "install the model package again."
         ) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from napari_fluorgen.errors import ModelError
+from napari_fluorgen.errors import ModelError, first_problem
 from napari_fluorgen.networks.architecture import Architecture, build_network
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ def infer_architecture(state: Mapping[str, Tensor], path: Path) -> Architecture:
     try:
         return Architecture.model_validate({**common, **kind})
     except ValidationError as error:
-        problem = error.errors()[0]
+        where, _, said = first_problem(error)
         raise ModelError(
-            f"{path} describes an impossible network ({problem['loc'][0]}: {problem['msg']}); "
+            f"{path} describes an impossible network ({where}: {said}); "
             "use an unchanged checkpoint of the published training code."
         ) from error
 

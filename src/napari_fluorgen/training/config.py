@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from napari_fluorgen.errors import ConfigError, ModelError
+from napari_fluorgen.errors import ConfigError, ModelError, first_problem
 from napari_fluorgen.models import InputScaling, NucleiSettings, StainRange
 from napari_fluorgen.models.spec import PlanePositions, check_model_name
 from napari_fluorgen.stack import STAINS
@@ -176,6 +176,6 @@ def read_config(path: str | Path) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise ConfigError(f"{path}: {where}: {first['msg']} (found {first['input']!r}).") from None
+        where, found, said = first_problem(error)
+        found = found and f" (found {found})"
+        raise ConfigError(f"{path}: {where or 'settings'}: {said}{found}.") from None

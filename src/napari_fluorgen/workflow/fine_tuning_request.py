@@ -106,11 +106,7 @@ class FineTuneRequest(BaseModel):
         try:
             return cls(**settings)
         except ValidationError as error:
-            first = error.errors()[0]
-            if first["loc"]:
-                raise ConfigError(describe_validation_error(error)) from None
-            said = first["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"{said[0].upper()}{said[1:]}.") from None
+            raise ConfigError(describe_validation_error(error)) from None
 
     def to_record(self) -> dict[str, Any]:
         """Return the request as JSON-ready values."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_fluorgen.errors import ConfigError
+from napari_fluorgen.errors import ConfigError, first_problem
 
 DEFAULT_MODEL = "adipocyte-20x"
 
@@ -72,8 +71,7 @@ class StainRequest(BaseModel):
 
 def describe_validation_error(error: ValidationError) -> str:
     """Return the first problem of a pydantic error as one sentence."""
-    first: Mapping[str, Any] = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the settings"
-    return (
-        f"Setting '{where}' is {first.get('input')!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
-    )
+    where, found, said = first_problem(error)
+    if not where:
+        return f"{said[0].upper()}{said[1:]}."
+    return f"Setting '{where}' is {found}: {said}." if found else f"Setting '{where}': {said}."
