@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.training.augment import AugmentSettings, draw_planes, transformed
+from napari_fluorgen.models import load_model
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
+from napari_fluorgen.staining import match_stack
+from napari_fluorgen.training.augment import AugmentSettings, draw_planes, stand_ins, transformed
 from napari_fluorgen.training.data import Crops, Pair
 
 ALL = AugmentSettings(
@@ -60,6 +63,38 @@ def test_draws_are_contiguous_strided_uneven_and_repeated():
     assert any((step > 0).all() and step.max() > step.min() + 1 for step in steps)
     assert any((step == 0).any() for step in steps)
     assert any((step == 0).all() for step in steps), "a single plane"
+
+
+@given(st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_planes_that_are_there_lie_around_the_middle(planes, seed):
+    found = stand_ins(planes, np.random.default_rng(seed))
+    there = np.unique(found)
+    assert (len(there) < planes) == (planes > 2)
+    assert set(there) == set(planes - 1 - there)
+    np.testing.assert_array_equal(found[there], there)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_what_stands_in_for_missing_planes_is_what_staining_takes(seed):
+    spec = load_model("adipocyte-20x").spec
+    found = stand_ins(spec.planes, np.random.default_rng(seed))
+    there = np.unique(found)
+    few = BrightfieldStack(
+        np.ones((len(there), 32, 32)),
+        FieldIdentity("few"),
+        (spec.pixel_size_um, spec.pixel_size_um),
+        tuple(spec.z_um[index] for index in there),
+    )
+    taken = match_stack(few, spec, focus="as-is").plane_indices
+    np.testing.assert_array_equal(there[list(taken)], found)
+
+
+def test_as_many_crops_as_asked_lack_planes():
+    crops = _crops(AugmentSettings(missing_planes=0.3), _pair(depth=7))
+    heights = [crops[i][0].mean(dim=(1, 2)).round().unique() for i in range(200)]
+    lacking = [len(found) for found in heights if len(found) < 7]
+    assert 0.2 < len(lacking) / 200 < 0.4
+    assert set(lacking) == set(range(1, 7))
 
 
 def test_planes_of_a_crop_stay_in_order():

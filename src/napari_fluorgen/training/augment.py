@@ -58,6 +58,12 @@ class AugmentSettings(BaseModel):
         description="'fixed': all planes of a pair, as many as the networks take; 'random': as "
         "many drawn from a deeper stack, always in ascending order.",
     )
+    missing_planes: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of crops that lack planes, for which the nearest others stand in.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> AugmentSettings:
@@ -103,6 +109,31 @@ def draw_planes(depth: int, planes: int, rng: np.random.Generator) -> NDArray[np
         return np.sort(rng.choice(depth, planes, replace=False))
     few = int(rng.integers(1, max(min(planes, depth + 1), 2)))
     return np.sort(rng.choice(depth, few, replace=False))[spread_planes(few, planes)]
+
+
+def stand_ins(planes: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw a stack of fewer planes and take the nearest of it for each, as staining does.
+
+    Parameters
+    ----------
+    planes : int
+        Planes of the whole stack.
+    rng : numpy.random.Generator
+        Source of chance.
+
+    Returns
+    -------
+    ndarray of int, shape (planes,)
+        Which plane to take in place of each. Those that are there lie around the middle of the
+        stack, which staining puts there, too; fewer than three are always all there.
+    """
+    pairs = (planes + 1) // 2
+    if pairs < 2:
+        return np.arange(planes)
+    kept = rng.choice(pairs, int(rng.integers(1, pairs)), replace=False)
+    outwards = np.sort(kept)[::-1]  # of two that are as near, the one nearer to the middle
+    there = np.stack([outwards, planes - 1 - outwards], axis=1).ravel()
+    return np.asarray(there[np.abs(np.arange(planes)[:, None] - there).argmin(axis=1)])
 
 
 def transformed(

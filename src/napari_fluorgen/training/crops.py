@@ -14,6 +14,7 @@ from napari_fluorgen.errors import InputError
 from napari_fluorgen.training.augment import (
     AugmentSettings,
     draw_planes,
+    stand_ins,
     transformed,
     vary_light,
     window_of,
@@ -100,6 +101,8 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
         planes = pair.planes[(slice(None), *window)]
         if settings.planes == "random":
             planes = planes[draw_planes(len(planes), self.planes, rng)]
+        if settings.missing_planes and rng.random() < settings.missing_planes:
+            planes = planes[stand_ins(len(planes), rng)]
         images = np.concatenate([planes, pair.stains[self.stain][window][None]])
         mask = pair.labels[window] > 0
         if turned:
