@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from napari_fluorgen.errors import InputError
+from napari_fluorgen.errors import InputError, OutputError
 from napari_fluorgen.io import results
+from napari_fluorgen.io.field_lock import field_lock
 from napari_fluorgen.io.reviews import write_reviews
+from napari_fluorgen.io.run_record import version_of
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 
 
@@ -47,7 +50,7 @@ def test_a_review_overrules_the_decision(folder):
 @pytest.mark.parametrize(
     ("name", "reviewed", "message"),
     [
-        ("b", {1: "accept"}, "no table of nuclei of 'b'"),
+        ("b", {1: "accept"}, "no result of 'b'"),
         ("a", {4: "accept"}, "no nucleus 4: it has 3"),
         ("a", {1: "maybe"}, "'maybe': choose accept"),
         ("a", ["accept"], "1 reviews were given for the 3 nuclei"),
@@ -57,6 +60,26 @@ def test_what_cannot_be_kept_is_said(folder, name, reviewed, message):
     with pytest.raises(InputError, match=message):
         write_reviews(folder, name, reviewed)
     assert results.read_field(folder, "a").nuclei["reviewed"].tolist() == ["", "", ""]
+
+
+def test_nuclei_that_were_found_anew_do_not_take_the_review_of_others(folder):
+    version = version_of(folder, "a")
+    write_reviews(folder, "a", {1: "accept"}, version=version)
+    write_reviews(folder, "a", {2: "accept"}, version=version)  # a review makes no new version
+    again = replace(results.read_field(folder, "a"), provenance={"finished": "later"})
+    results.write_field(again, folder, overwrite=True)
+    with pytest.raises(InputError, match=r"'a' was stained again into .* load it anew"):
+        write_reviews(folder, "a", {3: "accept"}, version=version)
+    assert results.read_field(folder, "a").nuclei["reviewed"].tolist() == ["accept"] * 2 + [""]
+
+
+def test_no_review_is_written_while_the_field_is_stained(folder):
+    with (
+        field_lock(folder, FieldIdentity("a")),
+        pytest.raises(OutputError, match="is being stained"),
+    ):
+        write_reviews(folder, "a", {1: "accept"})
+    write_reviews(folder, "a", {1: "accept"})
 
 
 def test_without_a_table_nothing_is_trusted(folder):

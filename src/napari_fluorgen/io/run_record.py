@@ -56,6 +56,11 @@ def read_record(folder: str | PathLike[str], name: str) -> dict[str, Any]:
         return {} if start < 0 else _decode(text, start + len(before))[0]
 
 
+def version_of(folder: str | PathLike[str], name: str) -> str:
+    """By which one knows later whether the result of a field is still the one that was read."""
+    return json.dumps(read_record(folder, name), sort_keys=True)
+
+
 def update_run(
     folder: str | PathLike[str], records: Mapping[str, Mapping[str, Any] | None]
 ) -> Path:

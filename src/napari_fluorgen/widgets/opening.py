@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,8 +180,9 @@ def read_result(folder: Path, name: str) -> list[LayerSpec]:
     """
     from napari_fluorgen.errors import InputError
     from napari_fluorgen.io.results import read_field
-    from napari_fluorgen.io.run_record import RUN_FILE
+    from napari_fluorgen.io.run_record import RUN_FILE, version_of
 
+    version = version_of(folder, name)  # first: what is written meanwhile counts as newer
     result = read_field(folder, name)
     try:
         spatial = Spatial.of_pixels(result.pixel_size_um).at(result.provenance.get(PLACE, {}))
@@ -192,8 +192,6 @@ def read_result(folder: Path, name: str) -> list[LayerSpec]:
             f"'{PLACE}' from its record."
         ) from error
     specs = result_layers(result, spatial, run=uuid.uuid4().hex)
-    # By its record one knows later whether the files are still those that were read.
-    version = json.dumps(result.provenance, sort_keys=True, default=str)
     for spec in specs:
         spec.kwargs["metadata"][KEY] |= {"saved_as": place_of(folder, name), "version": version}
     return specs

@@ -353,7 +353,7 @@ class Review(QWidget):
         run, nuclei = self._run, self._nuclei
         if run is None or nuclei is None or run.saved_as is None:
             return
-        folder, name = run.saved_as
+        (folder, name), version = run.saved_as, run.version
         reviewed, new = words.reviews_to_save(self._layer, nuclei.labels)
         count = sum(word != "" for word in reviewed.values())
         self.save.setEnabled(False)
@@ -361,7 +361,7 @@ class Review(QWidget):
         def write() -> None:
             from napari_fluorgen.io.reviews import write_reviews
 
-            write_reviews(folder, name, reviewed)
+            write_reviews(folder, name, reviewed, version=version)
 
         def show(_nothing: None) -> None:
             if self._run is not None and self._run.key == run.key:
