@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from napari_fluorgen.training.loading import Fields
 
 _FIELDS = 12
-"""Whole fields that give the batch norm statistics: more move them by less than a step does."""
+"""Whole fields that give the batch norm statistics."""
 
 
 def average_weights(
@@ -44,4 +44,4 @@ def average_weights(
     network.load_state_dict(mean)
     torch.manual_seed(seed)
     few = range(min(len(fields), _FIELDS))
-    update_bn(DataLoader(torch.utils.data.Subset(fields, few)), network)
+    update_bn(DataLoader(Subset(fields, few)), network)
