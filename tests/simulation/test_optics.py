@@ -29,6 +29,15 @@ def test_an_empty_or_uniform_volume_is_an_even_field():
         np.testing.assert_allclose(image, 1, atol=1e-5)
 
 
+def test_an_absorbing_layer_obeys_beer_and_lambert():
+    absorption = torch.zeros(SLICES, 32, 32)
+    absorption[2:5] = 0.2
+    image = image_planes(
+        torch.zeros_like(absorption), SLICE_UM, [-3.0, 0.0, 4.0], OPTICS, absorption=absorption
+    ).numpy()
+    np.testing.assert_allclose(image, np.exp(-0.2 * 3 * SLICE_UM), rtol=1e-5)
+
+
 def test_defocus_moves_light_but_keeps_it():
     image = _image(_bead(2.0, 0.02, 5.0), [-2.0, 2.0, 5.0, 8.0])
     # What is lost is scattered beyond the aperture.

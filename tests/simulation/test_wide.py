@@ -52,7 +52,7 @@ def test_a_seed_gives_one_field():
 
 
 def test_a_field_without_cells_and_debris_is_empty():
-    preset = _preset(debris_per_mm2=(0.0, 0.0))
+    preset = _preset(debris_per_mm2=(0.0, 0.0), dirty=0.0)
     cells = dataclasses.replace(preset.cells, cover=(0.0, 0.0))
     camera = WideCamera(
         electrons=(20_000.0, 20_000.0), eight_bit=0.0, counts=(10_000.0, 10_000.0),
@@ -62,6 +62,23 @@ def test_a_field_without_cells_and_debris_is_empty():
     assert not field.nuclei_labels.any()
     assert field.brightfield.mean() == pytest.approx(10_000, rel=0.01)
     assert field.brightfield.std() < 0.015 * 10_000
+
+
+def test_dirt_darkens_brightfield_and_leaves_the_stains():
+    clean, dirty = (
+        simulate_field(
+            _preset(dirty=share, dirt_per_mm2=(3000.0, 3000.0), dirt_absorption=(1.0, 1.0)),
+            4,
+            SHAPE,
+        )
+        for share in (0.0, 1.0)
+    )
+    for name, stain in clean.stains.items():
+        np.testing.assert_array_equal(dirty.stains[name], stain)
+    np.testing.assert_array_equal(dirty.nuclei_labels, clean.nuclei_labels)
+    middle = clean.brightfield[5].min(), dirty.brightfield[5].min()
+    assert middle[1] < 0.5 * middle[0]
+    assert dirty.brightfield[5].mean() < 0.97 * clean.brightfield[5].mean()
 
 
 @given(st.integers(0, 2**32))

@@ -33,6 +33,8 @@ class Scene:
         One label a nucleus, sequential from 1.
     defects : Tensor, shape (Y, X), int32
         Pixels where a defective droplet lacks dye; one label a droplet.
+    absorption : Tensor or None, shape (S, Y, X), float32
+        Natural logarithm of the intensity that is lost a micrometre; None for nowhere.
     """
 
     index_step: Tensor
@@ -41,6 +43,7 @@ class Scene:
     cytoplasm: Tensor
     nuclei_labels: Tensor
     defects: Tensor
+    absorption: Tensor | None = None
 
 
 def build_scene(

@@ -43,11 +43,19 @@ def simulate_wide_field(
             preset.optics.focus_offset_spacings * (heights[1] - heights[0]),
         )
         middle = 0.4 * top + rng.uniform(-limit, limit)
-        volume = scene.index_step[: round(top / WIDE_SLICE_UM)]
+        slices = round(top / WIDE_SLICE_UM)
+        volume = scene.index_step[:slices]
+        absorption = None if scene.absorption is None else scene.absorption[:slices]
         if rng.uniform() < preset.optics.upright:
             volume = volume.flip(0)
+            absorption = None if absorption is None else absorption.flip(0)
         light = image_planes(
-            volume, WIDE_SLICE_UM, [middle + z for z in heights], optics, illumination=illumination
+            volume,
+            WIDE_SLICE_UM,
+            [middle + z for z in heights],
+            optics,
+            illumination=illumination,
+            absorption=absorption,
         )[:, crop[0], crop[1]]
         brightfield = expose(light, preset.camera, rng)
         blur = rng.uniform(*preset.optics.fluorescence_blur)

@@ -83,6 +83,12 @@ class WideCells:
     debris_per_mm2: Range = (0.0, 2500.0)
     debris_radius: Range = (0.25, 1.6)
     debris_step: Range = (0.005, 0.060)
+    # Dirt absorbs, by hand: in a third of fields; from grey to opaque over a micrometre or two.
+    dirty: float = 0.3
+    dirt_per_mm2: Range = (0.0, 200.0)
+    dirt_radius: Range = (0.8, 5.0)
+    dirt_step: Range = (0.005, 0.100)
+    dirt_absorption: Range = (0.05, 1.5)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_fluorgen.simulation.canvas import Canvas
 from napari_fluorgen.simulation.defects import draw_defects
+from napari_fluorgen.simulation.dirt import draw_dirt
 from napari_fluorgen.simulation.presets import CellPreset
 from napari_fluorgen.simulation.scene import Scene, defect_labels
 from napari_fluorgen.simulation.spheres import rasterise_spheres
@@ -88,6 +89,9 @@ def build_wide_scene(
     vacuole = spheres(_draw_vacuoles(preset, cells, heights, pixel, rng))
     debris = _draw_debris(preset, shape, pixel, highest, rng)
     debris_volume = spheres(debris)
+    # Chance of its own: a clean field stays what it was before there was dirt.
+    (dirt_rng,) = rng.spawn(1)
+    dirt = spheres(draw_dirt(preset, shape, pixel, highest, dirt_rng))
     grains = _draw_grains(preset, maps, volume, pixel, rng, generator)
 
     fine = _textures(canvas, rng.uniform(*preset.texture_um), generator)
@@ -139,6 +143,10 @@ def build_wide_scene(
         nuclei += nucleus * (1 + clumps * maps.living * chromatin) * (1 - 0.6 * nucleolus)
         lipids += haze * cytosol
         cytoplasm += (cytosol * (1 + 0.15 * grain) + 0.35 * nucleus) * maps.dye
+    absorption = None
+    if dirt is not None:
+        step += dirt * (dirt_rng.uniform(*preset.dirt_step) - step)
+        absorption = dirt * dirt_rng.uniform(*preset.dirt_absorption)
     return Scene(
         index_step=step,
         nuclei=nuclei.clamp_(min=0).mul_(maps.chromatin * WIDE_SLICE_UM),
@@ -146,6 +154,7 @@ def build_wide_scene(
         cytoplasm=cytoplasm.clamp_(min=0).mul_(WIDE_SLICE_UM),
         nuclei_labels=maps.labels,
         defects=defect_labels(defects, holes, lipids, pixel),
+        absorption=absorption,
     )
 
 
