@@ -108,7 +108,7 @@ def image_planes(
     kept = torch.ones_like(index_step)
     if absorption is not None:
         kept = torch.exp(-0.5 * slice_um * absorption[: len(index_step)])
-    delays = torch.polar(kept, phase * index_step).flip(0)
+    delays = torch.polar(kept.flip(0), phase * index_step.flip(0))
     if illumination is None:
         points = np.array(condenser_points(optics.condenser_na, optics.condenser_turn))
     else:
