@@ -55,6 +55,15 @@ def test_digest_is_that_of_the_weights(package, model, tmp_path):
     assert Model(other).calibration is None
 
 
+def test_more_views_of_the_same_weights_are_another_digest(model, tmp_path):
+    nuclei = model.spec.architectures["nuclei"].model_copy(update={"views": 4})
+    spec = make_spec("views", architectures=model.spec.architectures | {"nuclei": nuclei})
+    views = Model(make_package(tmp_path / "views", spec))
+    for key, value in model.network("nuclei").state_dict().items():
+        assert torch.equal(views.network("nuclei").state_dict()[key], value)
+    assert views.digest != model.digest
+
+
 def test_stored_outputs_are_those_of_the_networks(model):
     x, expected = model.test_tensors()
     assert x.shape == (1, 7, 64, 64)

@@ -73,6 +73,14 @@ def model(tmp_path_factory) -> Model:
 
 
 @pytest.fixture(scope="session")
+def views_model(tmp_path_factory) -> Model:
+    nuclei = Architecture(kind="nuclei", **SMALL, views=4)
+    architectures = make_spec().architectures | {"nuclei": nuclei}
+    folder = tmp_path_factory.mktemp("models") / "views"
+    return make_model(folder, make_spec(name="views", architectures=architectures))
+
+
+@pytest.fixture(scope="session")
 def ranged_model(tmp_path_factory) -> Model:
     ranges = {"kind": "range", "minimum": (200,) * 7, "maximum": (2000,) * 7}
     folder = tmp_path_factory.mktemp("models") / "ranged"

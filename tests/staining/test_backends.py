@@ -17,17 +17,22 @@ from napari_fluorgen.staining.devices import resolve_device
 from napari_fluorgen.staining.selftest import open_tested_backend
 
 
+@pytest.fixture(params=["model", "views_model"])
+def any_model(request):
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(params=["openvino", "pytorch"])
-def backend(request, model):
+def backend(request, any_model):
     if request.param == "openvino":
-        return OpenVinoBackend(model, "float32")
-    return PyTorchBackend(model, resolve_device("cpu"), "float32")
+        return OpenVinoBackend(any_model, "float32")
+    return PyTorchBackend(any_model, resolve_device("cpu"), "float32")
 
 
-def test_test_tensors_are_met(backend, model):
-    tensor, expected = model.test_tensors()
+def test_test_tensors_are_met(backend, any_model):
+    tensor, expected = any_model.test_tensors()
     maps = backend.predict(tensor)
-    assert tuple(maps) == model.spec.output_names
+    assert tuple(maps) == any_model.spec.output_names
     for name, array in expected.items():
         assert maps[name].shape == (1, 64, 64)
         assert maps[name].dtype == np.float32

@@ -325,7 +325,7 @@ def test_training_starts_from_a_package(config, memory_pairs, tmp_path):
     )
     slow = config.model_dump() | {"init": str(start)}
     slow["networks"]["cytoplasm"] |= {"steps": 1, "learning_rate": 1e-9}
-    slow["networks"]["cytoplasm"]["architecture"]["dropout"] = 0.5
+    slow["networks"]["cytoplasm"]["architecture"] |= {"dropout": 0.5, "views": 2}
     options = {"pairs": memory_pairs, "stains": ["cytoplasm"]}
     trained = train_networks(TrainingConfig.model_validate(slow), tmp_path / "runs", **options)
     assert list(trained) == ["cytoplasm"]

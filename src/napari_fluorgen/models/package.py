@@ -59,10 +59,16 @@ class Model:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the weights of all stains, in hexadecimal."""
+        """SHA-256 over the weights of all stains and any further views, in hexadecimal.
+
+        The same weights answer otherwise through more views: what is kept by this key must differ.
+        """
         total = hashlib.sha256()
         for stain in self.spec.stains:
             total.update(self._checked_file(f"{stain}.safetensors").read_bytes())
+            views = self.spec.architectures[stain].views
+            if views > 1:
+                total.update(f"{views} views".encode())
         return total.hexdigest()
 
     @cached_property

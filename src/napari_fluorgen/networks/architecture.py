@@ -32,6 +32,9 @@ class Architecture(BaseModel):
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout while training.")
     refine_layers: int = Field(default=2, ge=1, description="Layers of the nuclei's last block.")
     refine_growth_rate: int = Field(default=2, ge=1, description="Features that each of them adds.")
+    views: Literal[1, 2, 4] = Field(
+        default=1, description="Mirrored views whose outputs are averaged, except while training."
+    )
 
     @property
     def divisor(self) -> int:

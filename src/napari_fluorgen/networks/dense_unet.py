@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_fluorgen.networks.blocks import Decoder, Encoder, unfolding_head
+from napari_fluorgen.networks.views import mean_over_views
 
 _LEAK = 0.02
 
@@ -29,6 +30,8 @@ class DenseUNet(nn.Module):
         Blocks of ``fold`` x ``fold`` pixels become channels before the first convolution and
         pixels again after the last, so that the network works on a coarser grid and loses
         nothing that it was given. 1 for none.
+    views : {1, 2, 4}
+        Mirrored views whose outputs are averaged in eval mode, as `mean_over_views` has them.
 
     References
     ----------
@@ -47,9 +50,10 @@ class DenseUNet(nn.Module):
         growth_rate: int = 12,
         dropout: float = 0.2,
         fold: int = 1,
+        views: int = 1,
     ) -> None:
         super().__init__()
-        self.fold = fold
+        self.fold, self.views = fold, views
         planes = in_channels * fold**2
         self.encoder = Encoder(planes, first_filters, blocks, layers, growth_rate, dropout)
         self.decoder = Decoder(
@@ -74,10 +78,14 @@ class DenseUNet(nn.Module):
         Tensor, shape (B, out_channels, Y, X), float32
             Stain in [0, 1].
         """
+        (stain,) = mean_over_views(self._stain, x, 1 if self.training else self.views)
+        return stain
+
+    def _stain(self, x: Tensor) -> tuple[Tensor]:
         x, skips = self.encoder(fold_pixels(x, self.fold))
         for level in range(len(self.decoder)):
             x = self.decoder.step(level, x, skips.pop())
-        return stain_from(unfold_pixels(self.head(x), self.fold))
+        return (stain_from(unfold_pixels(self.head(x), self.fold)),)
 
 
 def stain_from(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from napari_fluorgen.networks.blocks import Decoder, DenseBlock, Encoder, unfolding_head
 from napari_fluorgen.networks.dense_unet import fold_pixels, stain_from, unfold_pixels
+from napari_fluorgen.networks.views import mean_over_views
 
 
 class NucleiOutput(NamedTuple):
@@ -44,7 +45,7 @@ class NucleiNet(nn.Module):
         Probability of dropping a value while training.
     refine_layers, refine_growth_rate : int
         Size of the last dense block of the stain's decoder.
-    fold : int
+    fold, views : int
         As in `DenseUNet`.
     """
 
@@ -60,9 +61,10 @@ class NucleiNet(nn.Module):
         refine_layers: int = 2,
         refine_growth_rate: int = 2,
         fold: int = 1,
+        views: int = 1,
     ) -> None:
         super().__init__()
-        self.fold = fold
+        self.fold, self.views = fold, views
         planes = in_channels * fold**2
         self.encoder = Encoder(planes, first_filters, blocks, layers, growth_rate, dropout)
         width = self.encoder.out_channels
@@ -89,11 +91,11 @@ class NucleiNet(nn.Module):
         NucleiOutput
             Named tuple ``(stain, logits)``.
         """
-        output, _ = self._decode(x)
-        return output
+        views = 1 if self.training else self.views
+        return NucleiOutput(*mean_over_views(lambda x: self._decode(x)[0], x, views))
 
     def forward_train(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Stain and segment, and return the side outputs that loss weight modules compare.
+        """Stain and segment one view, with the side outputs that loss weight modules compare.
 
         Parameters
         ----------

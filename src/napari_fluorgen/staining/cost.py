@@ -41,9 +41,9 @@ def flops_per_pixel(architecture: Architecture) -> float:
         refined = stain_width + a.refine_layers * a.refine_growth_rate
         refine = _dense_block(stain_width, a.refine_layers, a.refine_growth_rate)
         heads = 2 * pixels * (plain_width * a.classes + refined)
-        return (total + plain + stain + refine + heads) / pixels
+        return a.views * (total + plain + stain + refine + heads) / pixels
     decoder, width = _decoder(a, skips)
-    return (total + decoder + 2 * width * a.out_channels * pixels) / pixels
+    return a.views * (total + decoder + 2 * width * a.out_channels * pixels) / pixels
 
 
 def model_flops_per_pixel(spec: ModelSpec) -> float:
@@ -54,7 +54,8 @@ def model_flops_per_pixel(spec: ModelSpec) -> float:
 def features_per_pixel(spec: ModelSpec) -> float:
     """Numbers that the widest network of a model keeps for one pixel.
 
-    The skips of all levels, and the last block with its input and the transition before it.
+    The skips of all levels, and the last block with its input and the transition before it, of
+    all views at once.
     """
     widest = 0.0
     for a in spec.architectures.values():
@@ -63,7 +64,7 @@ def features_per_pixel(spec: ModelSpec) -> float:
             (a.first_filters + (level + 1) * grown) * 0.25**level for level in range(a.blocks)
         )
         last = a.first_filters + grown + 3 * grown
-        widest = max(widest, (skips + last) / a.fold**2)
+        widest = max(widest, a.views * (skips + last) / a.fold**2)
     return widest
 
 

@@ -16,7 +16,7 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
     """Weights of `config.init` for each of the stains that it has.
 
     A network whose configuration folds more pixels than that of the start, and is the same
-    otherwise, starts from the latter carried over to finer pixels. Dropout may differ.
+    otherwise, starts from the latter carried over to finer pixels. Dropout and views may differ.
 
     Returns
     -------
@@ -52,13 +52,13 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
 
 
 def _bare(architecture: Architecture, fold: int) -> Architecture:
-    return architecture.model_copy(update={"fold": fold, "dropout": 0.0})
+    return architecture.model_copy(update={"fold": fold, "dropout": 0.0, "views": 1})
 
 
 def _difference(held: Architecture, wanted: Architecture) -> str:
     names = [
         name
         for name in type(held).model_fields
-        if name not in ("dropout",) and getattr(held, name) != getattr(wanted, name)
+        if name not in ("dropout", "views") and getattr(held, name) != getattr(wanted, name)
     ]
     return ", ".join(f"{name} {getattr(held, name)}" for name in names)
