@@ -13,8 +13,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_fluorgen.io import write_field
 from napari_fluorgen.measurement.score import ImageScore, StainScore
 from napari_fluorgen.segmentation import MatchScores
+from napari_fluorgen.stack import FieldIdentity, StainedField
 from napari_fluorgen.workflow.evaluate import evaluate_folders
 from napari_fluorgen.workflow.evaluate_curve import curve_svg
 from napari_fluorgen.workflow.evaluate_page import choose_fields
@@ -109,6 +111,24 @@ def test_brightfield_and_scale_bar_where_they_are_known(plate) -> None:
     bar = picture(panels.pictures["brightfield"])[-11]
     assert (bar[10:50] == 255).all()
     assert (bar[8:10] == 0).all()
+
+
+def test_each_field_is_shown_with_the_pixel_size_of_its_result(tmp_path) -> None:
+    image = np.arange(120 * 150, dtype=np.uint16).reshape(120, 150)
+    (tmp_path / "truth").mkdir()
+    for name, pixel, error in (("coarse", 0.5, 0), ("fine", 0.2, 9)):
+        empty = np.zeros(image.shape, np.float32), np.zeros(image.shape, np.uint32)
+        field = StainedField(FieldIdentity(name), (pixel, pixel), {"lipids": image}, *empty)
+        write_field(field, tmp_path / "predicted")
+        tifffile.imwrite(tmp_path / "truth" / f"{name}_lipids.tif", image + np.uint16(error))
+    source = PictureSource(tmp_path / "predicted", tmp_path / "truth")
+    coarse, fine = (source.panels(name, "lipids") for name in ("coarse", "fine"))
+    assert (coarse.size_um, coarse.bar_um) == ((60, 75), 20)
+    assert (fine.size_um, fine.bar_um) == (pytest.approx((24, 30)), 5)
+    evaluate_folders(tmp_path / "predicted", tmp_path / "truth", tmp_path / "scores")
+    text = (tmp_path / "scores" / "scores.html").read_text(encoding="utf-8")
+    assert "75 × 60 µm" in text
+    assert "30 × 24 µm" in text
 
 
 def test_large_fields_show_their_central_part(tmp_path) -> None:

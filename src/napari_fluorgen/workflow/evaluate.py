@@ -286,13 +286,13 @@ def evaluate_folders(
         evaluation = replace(
             evaluation, notes=(*dict.fromkeys(left_out), *evaluation.notes, *unfit, *full)
         )
-        size = (pixel_size_um, pixel_size_um) if pixel_size_um else next(iter(sizes), None)
+        given = (pixel_size_um, pixel_size_um) if pixel_size_um else None
         if run is not None and command is not None and not full:
             evaluation = add_features(
                 evaluation,
                 run,
                 command,
-                size,
+                given or next(iter(sizes), None),
                 processes or default_processes(),
                 progress,
                 should_stop,
@@ -304,5 +304,5 @@ def evaluate_folders(
             )
             evaluation = replace(evaluation, notes=(*evaluation.notes, note))
     return evaluation, write_scores(
-        evaluation, output, folders=(predicted, truth), pixel_size_um=size, overwrite=overwrite
+        evaluation, output, folders=(predicted, truth), pixel_size_um=given, overwrite=overwrite
     )

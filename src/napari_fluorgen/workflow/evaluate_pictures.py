@@ -70,6 +70,7 @@ class PictureSource:
     predicted, truth : path-like
         The folders that were compared.
     pixel_size_um : tuple of float (y, x), optional
+        Of all fields; if not given, each has what its prediction says.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class PictureSource:
         else:
             found = self._predictions[name].read()
         truth = self._truths[name].read()
-        return found, outline_nuclei(truth, self.pixel_size_um, found.nuclei_settings)
+        return found, outline_nuclei(truth, self._pixel_size(found), found.nuclei_settings)
 
     def brightfield(self, name: str) -> NDArray | None:
         """Return the middle plane of a field, or None where it is not at hand."""
@@ -142,7 +143,10 @@ class PictureSource:
         colours = [FOUND, FALSE, MISSED]
         if stain == "nuclei" and found.nuclei_labels is not None and true.nuclei_labels is not None:
             _draw_outlines(one, other, found.nuclei_labels, true.nuclei_labels, cut)
-        bar = self._bar(shape, cut)
+        height, width = truth.shape
+        size = self._pixel_size(found)
+        bar_um = _bar_um(width, size)
+        bar = round(bar_um / size[1]) if bar_um and size else None
         pictures: dict[str, str] = {}
         plane = self.brightfield(name)
         if plane is not None and plane.shape == shape:
@@ -154,26 +158,24 @@ class PictureSource:
         difference = prediction.astype(np.float64) - truth
         diverging = _ramp(DARKER, (255, 255, 255), BRIGHTER)
         pictures["difference"] = _png(_to_levels(difference, -half, half), diverging)
-        height, width = truth.shape
-        size = self.pixel_size_um
         return Panels(
             pictures,
             (height, width),
             (height, width) == shape,
             (height * size[0], width * size[1]) if size else None,
-            self._bar_um(width),
+            bar_um,
             (round(low), round(high)),
         )
 
-    def _bar_um(self, width: int) -> int | None:
-        if self.pixel_size_um is None:
-            return None
-        pixel = self.pixel_size_um[1]
-        return max((n for n in _BAR_UM if n / pixel < width / 3), default=None)
+    def _pixel_size(self, found: StainImages) -> tuple[float, float] | None:
+        return self.pixel_size_um or found.pixel_size_um
 
-    def _bar(self, shape: tuple[int, ...], cut: tuple[slice, slice]) -> int | None:
-        length = self._bar_um(cut[1].stop - cut[1].start)
-        return round(length / self.pixel_size_um[1]) if length and self.pixel_size_um else None
+
+def _bar_um(width: int, size: tuple[float, float] | None) -> int | None:
+    """Length of a bar of at most a third of `width` pixels, in micrometres."""
+    if size is None:
+        return None
+    return max((n for n in _BAR_UM if n / size[1] < width / 3), default=None)
 
 
 def _central(length: int) -> slice:
