@@ -10,13 +10,15 @@ validation nor calibration.
 
 `--model` may be repeated and takes a name or a folder; each model gets fields of its own
 magnification. `--cellprofiler N` adds the official feature error through real CellProfiler on the
-first N fields (needs CellProfiler; minutes). Two cores need about 2.5 s a field of 512² pixels to
-simulate and 1 s to stain, and 2.5 times as much at 768².
+first N fields (needs CellProfiler; minutes). `--views N` has the nuclei network look at another
+number of mirrored views than the package says, with the calibration as it is. Two cores need about
+2.5 s a field of 512² pixels to simulate and 1 s to stain, and 2.5 times as much at 768².
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -196,6 +198,18 @@ def feature_error(model: fluorgen.models.Model, files: list[Path], workers: int)
     }
 
 
+def seen_through(model: fluorgen.models.Model, views: int, folder: str) -> fluorgen.models.Model:
+    """The same weights in a package whose nuclei network answers with the mean over `views`."""
+    nuclei = model.spec.architectures["nuclei"].model_copy(update={"views": views})
+    architectures = model.spec.architectures | {"nuclei": nuclei}
+    spec = model.spec.model_copy(update={"architectures": architectures})
+    package = fluorgen.models.save_package(
+        Path(folder) / spec.name, spec, model.networks(), calibration=model.calibration,
+        test_input=model.test_tensors()[0], card=model.card,
+    )  # fmt: skip
+    return fluorgen.load_model(package)
+
+
 def print_tables(name: str, result: dict[str, Any]) -> None:
     """Print the figures of one model as they stand in docs/models.md."""
     print(f"\n## {name}: {result['fields']} unseen SIMULATED fields, seeds from {result['seed']}\n")
@@ -245,13 +259,17 @@ def main() -> None:
         metavar="N",
         help="also the feature error on the first N fields (FLUORGEN_CELLPROFILER: the program)",
     )
+    parser.add_argument("--views", type=int, choices=(1, 2, 4), help="of the nuclei network")
     simulated.add_options(parser, fields=30)
     options = parser.parse_args()
     simulated.bound_threads(options.threads)
 
     results = {}
+    scratch = tempfile.TemporaryDirectory()
     for name in options.model or ["adipocyte-20x"]:
         model = fluorgen.load_model(name)
+        if options.views is not None:
+            model = seen_through(model, options.views, scratch.name)
         preset = get_preset(model.spec.magnification, options.variety)
         shape = options.side or simulated.SHAPES[preset.magnification]
         seeds = range(options.seed, options.seed + options.fields)

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from napari_fluorgen.cli.app import app
 from napari_fluorgen.confidence import Calibration
 from napari_fluorgen.models import load_model
-from napari_fluorgen.training.config import read_config
+from napari_fluorgen.training.config import TrainingConfig, read_config
+from napari_fluorgen.training.package import model_card
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
@@ -64,3 +65,13 @@ def test_training_ends_in_a_package_that_loads(config_file, tmp_path, monkeypatc
     assert json.loads(done.stdout.splitlines()[-1])["output"] == str(beside)
     assert load_model(beside).digest == model.digest
     assert load_model(other).card == load_model(calibrated).card
+
+
+def test_the_card_says_how_many_views_are_averaged(settings):
+    def output_line():
+        card = model_card(TrainingConfig.model_validate(settings), {}, None)
+        return next(line for line in card.splitlines() if line.startswith("- Output"))
+
+    assert "nuclei, lipids, cytoplasm in" in output_line()
+    settings["networks"]["nuclei"]["architecture"]["views"] = 4
+    assert "nuclei (mean over 4 mirrored views), lipids, cytoplasm in" in output_line()

@@ -192,8 +192,13 @@ def model_card(
         if config.input.kind == "background"
         else "scaled by fixed ranges of camera counts"
     )
-    stains = [stain for stain in STAINS if stain in config.networks]
-    probability = ", and the probability of nucleus" if "nuclei" in stains else ""
+    views = {stain: config.networks[stain].architecture.views for stain in config.networks}
+    stains = ", ".join(
+        stain + (f" (mean over {views[stain]} mirrored views)" if views[stain] > 1 else "")
+        for stain in STAINS
+        if stain in views
+    )
+    probability = ", and the probability of nucleus" if "nuclei" in views else ""
     return f"""Trained on {data}: {config.description}.
 
 # {config.name} {config.version}
@@ -202,7 +207,7 @@ def model_card(
 
 - Input: {len(config.z_um)} brightfield planes at {", ".join(f"{z:g}" for z in config.z_um)} µm
   around focus, {config.pixel_size_um:g} µm a pixel, {scaling}.
-- Output: {", ".join(stains)} in camera counts{probability}.
+- Output: {stains} in camera counts{probability}.
 - Training: {parameters}; configuration in `rdf.yaml` under `config.fluorgen.training`.
 - {confidence}
 
