@@ -80,6 +80,16 @@ def test_pipelines_are_well_formed(drawn_field, tmp_path):
     assert "    Typical diameter of objects, in pixel units (Min,Max):2,37\n" in text
 
 
+def test_fields_of_other_pixel_sizes_are_told(drawn_field, tmp_path):
+    fields = [drawn_field("a"), replace(drawn_field("b", site=2), pixel_size_um=(0.65, 0.65))]
+    assert export_cellprofiler(fields[:1], tmp_path / "one").notes == ()
+    summary = export_cellprofiler(fields, tmp_path / "two")
+    assert ["0.325 to 0.65 µm" in note for note in summary.notes] == [True]
+    # the diameters are those of the first field
+    text = summary.pipeline.read_text()
+    assert "    Typical diameter of objects, in pixel units (Min,Max):2,37\n" in text
+
+
 def test_without_confidence_everywhere_the_column_is_left_out(drawn_field, tmp_path):
     fields = [drawn_field("a"), drawn_field("b", site=2, confidence=False)]
     summary = export_cellprofiler(fields, tmp_path / "export")

@@ -6,10 +6,13 @@ import errno
 import os
 import tempfile
 
+import numpy as np
 import pytest
 
 from napari_fluorgen.errors import InputError
+from napari_fluorgen.io.results import write_field
 from napari_fluorgen.measurement import FeatureRun
+from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 from napari_fluorgen.workflow.evaluate import evaluate_folders
 
 
@@ -55,3 +58,21 @@ def test_tables_that_cannot_be_compared_leave_the_other_scores(evaluate, monkeyp
     evaluation, files = evaluate()
     assert "There is no feature error: The tables hold no feature." in evaluation.notes
     assert len(files) == 3
+
+
+def test_fields_of_other_pixel_sizes_are_told(stand_in, monkeypatch, tmp_path):
+    image = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50)
+    for name, pixel in (("coarse", 0.5), ("fine", 0.2)):
+        empty = np.zeros(image.shape, np.float32), np.zeros(image.shape, np.uint32)
+        images = dict.fromkeys(STAINS, image)
+        field = StainedField(FieldIdentity(name), (pixel, pixel), images, *empty)
+        write_field(field, tmp_path / "predicted")
+    monkeypatch.setattr(FeatureRun, "measure", full)
+    folders = tmp_path / "predicted", tmp_path / "predicted"
+    for given, words in ((None, ["pixels of 0.2 to 0.5 µm"]), (0.3, [])):
+        evaluation, _ = evaluate_folders(
+            *folders, tmp_path / f"scores-{given}", features=True, pixel_size_um=given
+        )
+        told = [note for note in evaluation.notes if "one pixel size" in note]
+        assert len(told) == len(words)
+        assert all(word in note for word, note in zip(words, told, strict=True))

@@ -36,6 +36,8 @@ def export_cellprofiler(
             progress=progress,
             should_stop=should_stop,
         )
+    for note in summary.notes:
+        output.warn(note)
     left_out = output.left_out(failed, summary.n_fields)
     if json:
         output.finish(

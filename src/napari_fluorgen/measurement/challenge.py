@@ -14,7 +14,7 @@ from napari_fluorgen.measurement.cppipe import (
     size_shape,
     threshold,
 )
-from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
+from napari_fluorgen.measurement.pixel_size import DEFAULT_PIXEL_SIZE_UM
 
 NUCLEUS_UM = (5.0, 26.0)
 """Smallest and largest diameter of a nucleus."""

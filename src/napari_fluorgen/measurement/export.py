@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,9 @@ from napari_fluorgen.measurement.names import (
     metadata,
     sequential,
 )
-from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM, DropletSettings
+from napari_fluorgen.measurement.objects import DropletSettings
 from napari_fluorgen.measurement.pipeline import pipeline_text
+from napari_fluorgen.measurement.pixel_size import pipeline_pixel_size
 from napari_fluorgen.measurement.writing import CsvTable
 from napari_fluorgen.stack import StainedField
 
@@ -68,6 +68,8 @@ class ExportSummary:
         Fields and nuclei in the folder.
     how_to_open : str
         One sentence for the user.
+    notes : tuple of str
+        What to know of the fields, a sentence each.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class ExportSummary:
     n_fields: int
     n_nuclei: int
     how_to_open: str
+    notes: tuple[str, ...] = ()
 
 
 def export_cellprofiler(
@@ -119,7 +122,7 @@ def export_cellprofiler(
         for field in fields:
             writer.add(field)
         how_to_open = _how_to_open(folder)
-        writer.finish(how_to_open)
+        notes = writer.finish(how_to_open)
         list_files(building)
     return ExportSummary(
         folder=folder,
@@ -128,6 +131,7 @@ def export_cellprofiler(
         n_fields=len(writer.rows),
         n_nuclei=writer.n_nuclei,
         how_to_open=how_to_open,
+        notes=tuple(notes),
     )
 
 
@@ -147,7 +151,7 @@ class _Export:
         self.settings = settings
         self.rows: list[dict[str, str | int]] = []
         self.n_nuclei = 0
-        self.droplet_pixels = (0, 0)
+        self.pixel_sizes: list[tuple[float, float] | None] = []
         self.files: set[str] = set()
         self.titles: dict[str, str] = {}
         self.objects = CsvTable(folder / OBJECT_TABLE)
@@ -160,8 +164,7 @@ class _Export:
         name = file_stem(field.identity)
         images = field_images(field)
         labels = find_objects(field, ("nuclei", "cells", "droplets"), self.settings)
-        if not self.rows:
-            self.droplet_pixels = self._diameters(field)
+        self.pixel_sizes.append(field.pixel_size_um)
         row: dict[str, str | int] = {}
         for stain, image_name in IMAGE_NAMES.items():
             counts = np.asarray(field.images[stain])
@@ -234,16 +237,16 @@ class _Export:
             }
         )
 
-    def _diameters(self, field: StainedField) -> tuple[int, int]:
-        size = field.pixel_size_um
-        pixel = math.sqrt(math.prod(size)) if size else DEFAULT_PIXEL_SIZE_UM
+    def _diameters(self, pixel: float) -> tuple[int, int]:
         smallest = max(round(self.settings.min_diameter_um / pixel), 2)
         return smallest, max(round(self.settings.max_diameter_um / pixel), smallest + 1)
 
-    def finish(self, how_to_open: str) -> None:
-        """Write the LoadData tables, the pipelines and the README."""
+    def finish(self, how_to_open: str) -> list[str]:
+        """Write the LoadData tables, the pipelines and the README; return what to say."""
         if not self.rows:
             raise InputError("There is no stained field to export: stain one first.")
+        pixel, notes = pipeline_pixel_size(self.pixel_sizes)
+        diameters = self._diameters(pixel)
         if not all(f"Image_FileName_{CONFIDENCE_IMAGE}" in row for row in self.rows):
             # a column must hold for every row: leave it out where some fields have none
             self.rows = [
@@ -267,11 +270,9 @@ class _Export:
             (PIPELINE, LOAD_DATA, True),
             (MASKS_PIPELINE, MASKS_LOAD_DATA, False),
         ):
-            text = pipeline_text(
-                images, self.droplet_pixels, load_data=load_data, find_objects=find
-            )
+            text = pipeline_text(images, diameters, load_data=load_data, find_objects=find)
             (self.folder / name).write_text(text, encoding="utf-8", newline="\n")
-        self._write_window_pipeline(images)
+        self._write_window_pipeline(images, diameters)
         readme = _README.format(
             how_to_open=how_to_open,
             pipeline=PIPELINE,
@@ -282,8 +283,9 @@ class _Export:
             masks_load_data=MASKS_LOAD_DATA,
         )
         (self.folder / "README.txt").write_text(readme, encoding="utf-8")
+        return notes
 
-    def _write_window_pipeline(self, images: list[str]) -> None:
+    def _write_window_pipeline(self, images: list[str], diameters: tuple[int, int]) -> None:
         """Write the pipeline that takes dropped files, where their names tell fields apart."""
         found = window_rules(self.rows, images)
         if found is None:
@@ -297,7 +299,7 @@ class _Export:
         )
         text = pipeline_text(
             images,
-            self.droplet_pixels,
+            diameters,
             load_data=input_modules(stains, objects),
             find_objects=False,
         )

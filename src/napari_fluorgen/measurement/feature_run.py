@@ -21,7 +21,7 @@ from napari_fluorgen.measurement.cellprofiler_run import Row, run_pipeline
 from napari_fluorgen.measurement.challenge import challenge_style_pipeline
 from napari_fluorgen.measurement.feature_error import FeatureScores, columns_of, feature_error
 from napari_fluorgen.measurement.names import IMAGE_NAMES
-from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
+from napari_fluorgen.measurement.pixel_size import DEFAULT_PIXEL_SIZE_UM
 from napari_fluorgen.stack import STAINS
 
 Images = Mapping[str, NDArray]

@@ -11,9 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_fluorgen.measurement.names import sequential
-
-DEFAULT_PIXEL_SIZE_UM = 0.325
-"""Assumed where a field does not say: a 20x objective on a 6.5 µm camera."""
+from napari_fluorgen.measurement.pixel_size import square_pixel
 
 CELL_THRESHOLD_CORRECTION = 0.7
 """Factor on the cell threshold; the cytoplasm thins out towards the rim of a cell."""
@@ -153,7 +151,7 @@ def segment_droplets(
     from skimage.segmentation import watershed
 
     settings = settings or DropletSettings()
-    pixel = math.sqrt(math.prod(pixel_size_um)) if pixel_size_um else DEFAULT_PIXEL_SIZE_UM
+    pixel = square_pixel(pixel_size_um)
     smallest = max(settings.min_diameter_um / pixel, 2.0)
     widest = max(int(settings.max_diameter_um / pixel), 3)
     empty = np.zeros(image.shape, np.uint32)

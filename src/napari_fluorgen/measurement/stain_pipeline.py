@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from napari_fluorgen.measurement.cppipe import Module, assemble
 from napari_fluorgen.measurement.names import IMAGE_NAMES
-from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM, DropletSettings
+from napari_fluorgen.measurement.objects import DropletSettings
 from napari_fluorgen.measurement.pipeline import cell_modules, measuring_modules
+from napari_fluorgen.measurement.pixel_size import DEFAULT_PIXEL_SIZE_UM
 
 EXAMPLE = "virtualstain_example.cppipe"
 """Name of the example in the folder of the module."""

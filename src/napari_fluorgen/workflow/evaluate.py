@@ -292,7 +292,7 @@ def evaluate_folders(
                 evaluation,
                 run,
                 command,
-                given or next(iter(sizes), None),
+                [given] if given else sizes,
                 processes or default_processes(),
                 progress,
                 should_stop,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ def add_features(
     evaluation: Evaluation,
     run: FeatureRun,
     command: tuple[str, ...],
-    pixel_size_um: tuple[float, float] | None,
+    pixel_sizes_um: Sequence[tuple[float, float]],
     processes: int,
     progress: Callable[[Measuring], None] | None,
     should_stop: StopCheck | None,
@@ -35,22 +34,24 @@ def add_features(
         With the fields that can be measured.
     command, processes, progress, should_stop
         As for `FeatureRun.measure`.
-    pixel_size_um : tuple of float (y, x) or None
+    pixel_sizes_um : sequence of tuple of float (y, x)
+        Of the fields that say theirs, or the one that the user gave.
 
     Raises
     ------
     Cancelled
         When `should_stop` returned true.
     """
-    from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
+    from napari_fluorgen.measurement.pixel_size import pipeline_pixel_size
 
     notes = list(evaluation.notes)
     measured = None
     if not run.fields:
         notes.append("No field can be measured with CellProfiler: there is no feature error.")
     else:
-        size = math.sqrt(math.prod(pixel_size_um)) if pixel_size_um else DEFAULT_PIXEL_SIZE_UM
-        if pixel_size_um is None:
+        size, mixed = pipeline_pixel_size(pixel_sizes_um)
+        notes += mixed
+        if not pixel_sizes_um:
             notes.append(
                 f"The stains do not say their pixel size: features were measured for {size} µm a "
                 "pixel."

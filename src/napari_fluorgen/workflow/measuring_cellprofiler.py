@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ def measure_with_cellprofiler(
     yield Stage("exporting for CellProfiler")
     project = output / PROJECT
     # without tables beside it, a project is what an unfinished measurement left
-    export_cellprofiler(fields, project, overwrite=True)
+    exported = export_cellprofiler(fields, project, overwrite=True)
     yield Stage("starting CellProfiler")
     steps = cellprofiler_steps(
         project,
@@ -95,7 +96,8 @@ def measure_with_cellprofiler(
         try:
             done, total = next(steps)
         except StopIteration as end:
-            return end.value
+            notes = exported.notes if own is None else ()
+            return replace(end.value, notes=(*notes, *end.value.notes))
         yield Measuring(done, total)
 
 

@@ -193,7 +193,7 @@ def outline_nuclei(
     """
     if truth.nuclei_labels is not None or "nuclei" not in truth.images:
         return truth
-    from napari_fluorgen.measurement.objects import DEFAULT_PIXEL_SIZE_UM
+    from napari_fluorgen.measurement.pixel_size import DEFAULT_PIXEL_SIZE_UM
     from napari_fluorgen.models import NucleiSettings
     from napari_fluorgen.segmentation import segment_fluorescence
 
