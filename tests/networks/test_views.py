@@ -61,3 +61,13 @@ def test_training_sees_one_view(kind, planes):
     plain, several = twins(kind, 4)
     for expected, found in zip(outputs_of(plain, planes), outputs_of(several, planes), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["dense-unet", "nuclei"])
+def test_views_are_computed_one_after_the_other(kind, planes):
+    _, several = (network.eval() for network in twins(kind, 4))
+    shapes = []
+    several.encoder.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape))
+    outputs_of(several, planes)
+    assert len(shapes) == 4
+    assert {shape[0] for shape in shapes} == {len(planes)}

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 
 from napari_fluorgen.networks import Architecture, build_network
-from napari_fluorgen.staining.cost import flops_per_pixel
+from napari_fluorgen.staining.cost import (
+    features_per_pixel,
+    flops_per_pixel,
+    layers_of_views,
+    moved_per_pixel,
+)
 
 
 def counted(architecture, size):
@@ -48,3 +53,19 @@ def test_reference_tile_takes_the_published_arithmetic():
     lipids = flops_per_pixel(Architecture(kind="dense-unet")) * 512**2
     assert nuclei == pytest.approx(128.6e9, rel=0.02)
     assert lipids == pytest.approx(103.3e9, rel=0.02)
+
+
+def test_views_cost_layers_and_work_more_than_memory(model, views_model):
+    plain, several = model.spec, views_model.spec
+    assert layers_of_views(plain) == 1
+    counts = {
+        stain: sum(name.endswith(".conv") and ".layers." in name for name, _ in named)
+        for stain in several.stains
+        for named in [build_network(several.architectures[stain]).named_modules()]
+    }
+    counts["nuclei"] -= several.architectures["nuclei"].refine_layers
+    assert layers_of_views(several) == pytest.approx(
+        (4 * counts["nuclei"] + counts["lipids"] + counts["cytoplasm"]) / sum(counts.values())
+    )
+    assert moved_per_pixel(several) == pytest.approx(4 * moved_per_pixel(plain))
+    assert 1 < features_per_pixel(several) / features_per_pixel(plain) < 2

@@ -29,11 +29,9 @@ def mean_over_views(
     """
     if views == 1:
         return run(x)
-    axes = _MIRRORED_AXES[:views]
-    outputs = run(torch.cat([x.flip(mirror) if mirror else x for mirror in axes]))
-    means = []
-    for output in outputs:
-        parts = output.unflatten(0, (views, -1))
-        back = [parts[i].flip(mirror) if mirror else parts[i] for i, mirror in enumerate(axes)]
-        means.append(torch.stack(back).mean(dim=0))
-    return tuple(means)
+    total: tuple[Tensor, ...] = ()
+    # one after the other: together they would take as much memory as so many images
+    for axes in _MIRRORED_AXES[:views]:
+        outputs = [output.flip(axes) for output in run(x.flip(axes))] if axes else run(x)
+        total = tuple(map(torch.add, total, outputs)) if total else tuple(outputs)
+    return tuple(output / views for output in total)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CPU_BUDGET_BYTES = 3_300_000_000
 GPU_BUDGET_BYTES = 8_000_000_000
 _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
+_VIEW_BYTES = 70_000_000
 # Bytes of working memory a feature and pixel, measured on the reference's networks.
 _FEATURE_BYTES = {"float32": 6.0, "bfloat16": 3.3, "float16": 8.0}
 # Beyond this a tile is so large against its overlap that larger ones save nothing.
@@ -158,7 +159,7 @@ def largest_area(spec: ModelSpec, device: Device, precision: str) -> int:
     # In halves, so that tiles, and with them the last digits, seldom change between two runs.
     while device.memory_bytes is not None and budget > max(0.6 * device.memory_bytes, 1):
         budget /= 2
-    budget -= _BASE_BYTES[device.name]
+    budget -= _base_bytes(spec, device)
     area = min(int(budget / _bytes_per_pixel(spec, precision)), _LARGEST_TILE_PX)
     return max(area, smallest_tile(spec.overlap_px, spec.divisor) ** 2)
 
@@ -184,15 +185,22 @@ def memory_bytes(
     """
     tile = plan.tile_shape[0] * plan.tile_shape[1]
     working = tile * _bytes_per_pixel(spec, precision)
+    base = _base_bytes(spec, device)
     if not held:
-        return int(_BASE_BYTES[device.name] + max(working, _STREAM_BYTES))
+        return int(base + max(working, _STREAM_BYTES))
     output = plan.output_shape[0] * plan.output_shape[1]
     canvas = 0
     if plan.model_shape != plan.output_shape:
         canvas = 4 * len(spec.output_names) * plan.canvas_shape[0] * plan.canvas_shape[1]
     # Stains, probability, labels and two p-value maps.
     results = output * (2 * len(spec.stains) + 4 + 12)
-    return int(_BASE_BYTES[device.name] + working + canvas + results)
+    return int(base + working + canvas + results)
+
+
+def _base_bytes(spec: ModelSpec, device: Device) -> float:
+    """Memory of the programs, and of the layers that OpenVINO compiles for each further view."""
+    further = sum(a.views - 1 for a in spec.architectures.values()) if device.name == "cpu" else 0
+    return _BASE_BYTES[device.name] + _VIEW_BYTES * further
 
 
 def _bytes_per_pixel(spec: ModelSpec, precision: str) -> float:

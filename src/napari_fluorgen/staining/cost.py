@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from napari_fluorgen.models import ModelSpec
     from napari_fluorgen.networks.architecture import Architecture
 
+# Measured with OpenVINO: the outputs so far, and what of two views is kept at one time.
+_KEPT_WITH_VIEWS = 1.5
+
 
 def flops_per_pixel(architecture: Architecture) -> float:
     """Floating-point operations of the convolutions for one pixel at full resolution.
@@ -52,20 +55,32 @@ def model_flops_per_pixel(spec: ModelSpec) -> float:
 
 
 def features_per_pixel(spec: ModelSpec) -> float:
-    """Numbers that the widest network of a model keeps for one pixel.
+    """Numbers that the widest network of a model keeps for one pixel."""
+    return max(
+        _features(a) * (_KEPT_WITH_VIEWS if a.views > 1 else 1) for a in spec.architectures.values()
+    )
 
-    The skips of all levels, and the last block with its input and the transition before it, of
-    all views at once.
-    """
-    widest = 0.0
-    for a in spec.architectures.values():
-        grown = a.layers * a.growth_rate
-        skips = sum(
-            (a.first_filters + (level + 1) * grown) * 0.25**level for level in range(a.blocks)
-        )
-        last = a.first_filters + grown + 3 * grown
-        widest = max(widest, a.views * (skips + last) / a.fold**2)
-    return widest
+
+def moved_per_pixel(spec: ModelSpec) -> float:
+    """Numbers that the widest network of a model writes for one pixel in all its views."""
+    return max(a.views * _features(a) for a in spec.architectures.values())
+
+
+def layers_of_views(spec: ModelSpec) -> float:
+    """Layers that are compiled for all views, as a multiple of those for one view."""
+    layers = [
+        (a.views, a.layers * (1 + a.blocks * (3 if a.kind == "nuclei" else 2)))
+        for a in spec.architectures.values()
+    ]
+    return sum(views * count for views, count in layers) / sum(count for _, count in layers)
+
+
+def _features(a: Architecture) -> float:
+    """The skips of all levels, and the last block with its input and the transition before it."""
+    grown = a.layers * a.growth_rate
+    skips = sum((a.first_filters + (level + 1) * grown) * 0.25**level for level in range(a.blocks))
+    last = a.first_filters + grown + 3 * grown
+    return (skips + last) / a.fold**2
 
 
 def _dense_block(width: int, layers: int, growth: int) -> float:

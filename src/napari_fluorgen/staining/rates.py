@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from napari_fluorgen.staining.cost import features_per_pixel, model_flops_per_pixel
+from napari_fluorgen.staining.cost import layers_of_views, model_flops_per_pixel, moved_per_pixel
 from napari_fluorgen.staining.devices import Device, cpu_threads
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def seconds_per_pixel(model: Model, device: Device, precision: str) -> float:
         if device.name == "cpu"
         else _GPU_SECONDS_PER_FEATURE
     )
-    traffic = features_per_pixel(model.spec) * moving
+    traffic = moved_per_pixel(model.spec) * moving
     return model_flops_per_pixel(model.spec) / rate + traffic
 
 
@@ -89,7 +89,10 @@ def setup_seconds(
         if (key, tile_shape) in _opened:
             return 0.0
     known = _known(f"setup {key}")
-    return _SETUP_SECONDS[device.name] if known is None else known
+    if known is not None:
+        return known
+    compiled = layers_of_views(model.spec) if device.name == "cpu" else 1
+    return _SETUP_SECONDS[device.name] * compiled
 
 
 def around_seconds_per_pixel(model: Model, *, held: bool) -> float:
