@@ -265,10 +265,10 @@ def main() -> None:
     simulated.bound_threads(options.threads)
 
     results = {}
-    scratch = tempfile.TemporaryDirectory()
     for name in options.model or ["adipocyte-20x"]:
         model = fluorgen.load_model(name)
         if options.views is not None:
+            scratch = tempfile.TemporaryDirectory()  # kept until the next model takes its name
             model = seen_through(model, options.views, scratch.name)
         preset = get_preset(model.spec.magnification, options.variety)
         shape = options.side or simulated.SHAPES[preset.magnification]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,3 +151,8 @@ class StainedField:
     def trusted(self) -> NDArray[np.bool_]:
         """Whether each nucleus is accepted after review; empty without a table."""
         return np.asarray(self.decisions == "accept", np.bool_)
+
+
+def square_pixel(pixel_size_um: tuple[float, float]) -> float:
+    """Return the side in µm of a square pixel of the same area."""
+    return math.sqrt(math.prod(pixel_size_um))

@@ -48,6 +48,21 @@ def test_scale_and_offset_of_the_counts_do_not_matter():
     assert (first != second).mean() < 1e-3
 
 
+def test_a_mitotic_cell_takes_nothing_from_dim_nuclei():
+    truth = _discs([(40, 40), (40, 66), (120, 50), (120, 150), (160, 150), (60, 180)], 12)
+    image = _dapi(truth, shading=0).astype(np.float64)
+    image += 10_000 * gaussian_filter((truth == 2).astype(np.float64), 1.5)
+    found = segment_fluorescence(image, pixel_size_um=PIXEL)
+    assert match_instances(truth, found, 0.7).f1 == 1
+
+
+@pytest.mark.parametrize("n_nuclei", [1, 3])
+def test_few_nuclei_in_a_large_field_are_found(n_nuclei):
+    truth = _discs([(300, 300), (700, 200), (500, 800)][:n_nuclei], 12, (1000, 1000))
+    found = segment_fluorescence(_dapi(truth, shading=0), pixel_size_um=PIXEL)
+    assert match_instances(truth, found, 0.7).f1 == 1
+
+
 @pytest.mark.parametrize("image", [np.full((80, 80), 7), "noise"])
 def test_an_image_without_nuclei_has_none(image):
     if isinstance(image, str):

@@ -12,6 +12,7 @@ import pytest
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.results import write_field
 from napari_fluorgen.measurement import FeatureRun
+from napari_fluorgen.measurement.challenge import challenge_style_pipeline
 from napari_fluorgen.stack import STAINS, FieldIdentity, StainedField
 from napari_fluorgen.workflow.evaluate import evaluate_folders
 
@@ -68,10 +69,18 @@ def test_fields_of_other_pixel_sizes_are_told(stand_in, monkeypatch, tmp_path):
         field = StainedField(FieldIdentity(name), (pixel, pixel), images, *empty)
         write_field(field, tmp_path / "predicted")
     monkeypatch.setattr(FeatureRun, "measure", full)
+    own = tmp_path / "own.cppipe"
+    own.write_text(challenge_style_pipeline(0.3), encoding="utf-8")
     folders = tmp_path / "predicted", tmp_path / "predicted"
-    for given, words in ((None, ["pixels of 0.2 to 0.5 µm"]), (0.3, [])):
+    for number, (options, words) in enumerate(
+        [
+            ({}, ["pixels of 0.2 to 0.5 µm"]),
+            ({"pixel_size_um": 0.3}, []),
+            ({"pipeline": own}, []),
+        ]
+    ):
         evaluation, _ = evaluate_folders(
-            *folders, tmp_path / f"scores-{given}", features=True, pixel_size_um=given
+            *folders, tmp_path / f"scores-{number}", features=True, **options
         )
         told = [note for note in evaluation.notes if "one pixel size" in note]
         assert len(told) == len(words)

@@ -133,6 +133,11 @@ class FeatureRun:
         for side in _SIDES:
             (folder / side).mkdir(parents=True)
 
+    @property
+    def hangs_on_pixel_size(self) -> bool:
+        """Whether the pipeline is fluorgen's own, which is written for one pixel size."""
+        return self._own is None
+
     def add(self, name: str, predicted: Images, truth: Images) -> None:
         """Write the stains of one field; raises `InputError` where one is missing or unfit."""
         number = len(self.fields) + 1

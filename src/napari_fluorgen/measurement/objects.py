@@ -11,7 +11,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_fluorgen.measurement.names import sequential
-from napari_fluorgen.measurement.pixel_size import square_pixel
+from napari_fluorgen.measurement.pixel_size import DEFAULT_PIXEL_SIZE_UM
+from napari_fluorgen.stack import square_pixel
 
 CELL_THRESHOLD_CORRECTION = 0.7
 """Factor on the cell threshold; the cytoplasm thins out towards the rim of a cell."""
@@ -151,7 +152,7 @@ def segment_droplets(
     from skimage.segmentation import watershed
 
     settings = settings or DropletSettings()
-    pixel = square_pixel(pixel_size_um)
+    pixel = square_pixel(pixel_size_um) if pixel_size_um else DEFAULT_PIXEL_SIZE_UM
     smallest = max(settings.min_diameter_um / pixel, 2.0)
     widest = max(int(settings.max_diameter_um / pixel), 3)
     empty = np.zeros(image.shape, np.uint32)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
+
+from napari_fluorgen.stack import square_pixel
 
 DEFAULT_PIXEL_SIZE_UM = 0.325
 """Assumed where a field does not say: a 20x objective on a 6.5 µm camera."""
 
 _SAME = 0.01
-
-
-def square_pixel(pixel_size_um: tuple[float, float] | None) -> float:
-    """Return the side in µm of a square pixel of the same area; the default where None."""
-    return math.sqrt(math.prod(pixel_size_um)) if pixel_size_um else DEFAULT_PIXEL_SIZE_UM
 
 
 def pipeline_pixel_size(sizes: Iterable[tuple[float, float] | None]) -> tuple[float, list[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_fluorgen.errors import ConfigError, InputError, ModelError
-from napari_fluorgen.stack import BrightfieldStack
+from napari_fluorgen.stack import BrightfieldStack, square_pixel
 from napari_fluorgen.staining import focus as defocus
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _match_planes(
     contrast = None
     if deeper or judged:
         planes = defocus.sample_planes(stack.data)[order]
-        contrast = defocus.contrast_planes(planes, float(np.sqrt(size[0] * size[1])))
+        contrast = defocus.contrast_planes(planes, square_pixel(size))
 
     if positions and not np.array_equal(order, np.arange(depth)):
         messages.append("The planes are read by ascending position, not in their order.")

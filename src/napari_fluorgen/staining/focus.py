@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from napari_fluorgen.stack import square_pixel
 from napari_fluorgen.staining import resample
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def order_of_stacks(
         if stack.z_um is not None:
             order = np.argsort(stack.z_um, kind="stable")
         planes = sample_planes(stack.data)[order]
-        found.append(order_of_focus(contrast_planes(planes, float(np.sqrt(size[0] * size[1])))))
+        found.append(order_of_focus(contrast_planes(planes, square_pixel(size))))
     told = {order for order in found if order}
     return told.pop() if len(told) == 1 and 2 * np.count_nonzero(found) >= len(found) else 0
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_fluorgen.errors import InputError
 from napari_fluorgen.io.blocks import blocks
-from napari_fluorgen.stack import BrightfieldStack
+from napari_fluorgen.stack import BrightfieldStack, square_pixel
 from napari_fluorgen.staining import resample
 from napari_fluorgen.staining.adapt import Adaptation
 from napari_fluorgen.staining.background import Background, estimate_background
@@ -65,7 +65,7 @@ class TileSource:
         self._background: Background | None = None
         self._gain = np.float32(1)
         if self._scaling.kind == "background":
-            pixel = float(np.sqrt(adaptation.pixel_size_um[0] * adaptation.pixel_size_um[1]))
+            pixel = square_pixel(adaptation.pixel_size_um)
             self._gain = np.float32(self._scaling.gain)
             background = estimate_background(self._data, pixel, check)
             self._background = replace(background, gains=background.gains[self._planes])

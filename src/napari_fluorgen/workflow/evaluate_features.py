@@ -50,12 +50,13 @@ def add_features(
         notes.append("No field can be measured with CellProfiler: there is no feature error.")
     else:
         size, mixed = pipeline_pixel_size(pixel_sizes_um)
-        notes += mixed
-        if not pixel_sizes_um:
-            notes.append(
-                f"The stains do not say their pixel size: features were measured for {size} µm a "
-                "pixel."
-            )
+        if run.hangs_on_pixel_size:
+            notes += mixed
+            if not pixel_sizes_um:
+                notes.append(
+                    f"The stains do not say their pixel size: features were measured for {size} µm "
+                    "a pixel."
+                )
         try:
             measured = run.measure(
                 command,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
+from napari_fluorgen.stack import square_pixel
 from napari_fluorgen.widgets.docks import common
 
 if TYPE_CHECKING:
@@ -55,5 +55,5 @@ class ModelChoice(QWidget):
         from napari_fluorgen.models import suggest_model
 
         if self._suggest and self._models:
-            size = None if pixel_size_um is None else math.sqrt(math.prod(pixel_size_um))
+            size = None if pixel_size_um is None else square_pixel(pixel_size_um)
             common.choose(self.box, suggest_model(size, self._models, current=self.name))
