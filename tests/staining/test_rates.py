@@ -48,6 +48,15 @@ def test_a_warm_model_does_not_change_what_opening_takes(model, cache):
     assert rates.setup_seconds(model, CPU, "float32", (64, 64)) == 1.5
 
 
+def test_networks_compiled_for_some_tiles_are_compiled_anew_for_others(model, cache):
+    _, forget = cache
+    for seconds in (9.0, 0.5):  # the second program finds them on disk
+        rates.record_setup(model, CPU, "float32", (64, 64), seconds)
+        forget()
+    assert rates.setup_seconds(model, CPU, "float32", (64, 64)) == 0.5
+    assert rates.setup_seconds(model, CPU, "float32", (96, 64)) == 9.0
+
+
 def test_other_machines_and_precisions_are_not_mixed_up(model):
     rates.record_rate(model, CPU, "float32", 1_000_000, 3.0)
     other = Device("cpu", "CPU, 64 cores", 10**9, ("float32",))

@@ -55,8 +55,13 @@ def record_setup(
     with _lock:
         warm = (key, tile_shape) in _opened
         _opened.add((key, tile_shape))
-    if not warm:
+    if warm:
+        return
+    # Later programs find the networks compiled for these tiles, not those for others.
+    own = _of_tiles(key, tile_shape)
+    if _known(own) is None:
         _record(f"setup {key}", seconds)
+    _record(own, seconds)
 
 
 def record_around(model: Model, pixels: int, seconds: float, *, held: bool) -> None:
@@ -88,9 +93,9 @@ def setup_seconds(
     with _lock:
         if (key, tile_shape) in _opened:
             return 0.0
-    known = _known(f"setup {key}")
-    if known is not None:
-        return known
+    for known in (_known(_of_tiles(key, tile_shape)), _known(f"setup {key}")):
+        if known is not None:
+            return known
     compiled = layers_of_views(model.spec) if device.name == "cpu" else 1
     return _SETUP_SECONDS[device.name] * compiled
 
@@ -134,6 +139,10 @@ def _convolution(device: Device, precision: str) -> tuple[Callable[[], object], 
 def _key(model: Model, device: Device, precision: str) -> str:
     threads = f" on {cpu_threads()} threads" if device.name == "cpu" else ""
     return f"{model.digest[:16]} {device.label} {precision}{threads}"
+
+
+def _of_tiles(key: str, tile_shape: tuple[int, int]) -> str:
+    return f"setup {key} for {tile_shape[0]} x {tile_shape[1]}"
 
 
 def _way(held: bool) -> str:
