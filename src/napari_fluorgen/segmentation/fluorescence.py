@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fluorgen.errors import InputError
-from napari_fluorgen.segmentation.labels import relabel_sequential
 from napari_fluorgen.segmentation.nuclei import segment_nuclei
 
 _SMOOTHING_UM = 0.5
@@ -34,7 +34,8 @@ def segment_fluorescence(
     few that the former divides noise. How far a pixel lies above the threshold, in spreads of the
     nuclei, stands for its probability, and `segment_nuclei` divides what touches by distance and
     intensity. Each nucleus is then cut where it has fallen to 0.4 of its own level, so that
-    neither a mitotic cell's glow nor a dim nucleus beside it gets the other's outline.
+    neither a mitotic cell's glow nor a dim nucleus beside it gets the other's outline, and what is
+    left of it is divided in the same way.
 
     Parameters
     ----------
@@ -83,13 +84,13 @@ def segment_fluorescence(
         return np.zeros(values.shape, np.uint32)
     threshold, spread = found
     above = np.clip((flat - threshold) * (_STEEPNESS / spread), -30, 30)
-    labels = segment_nuclei(
-        1 / (1 + np.exp(-above)),
+    divide = partial(
+        segment_nuclei,
         pixel_size_um=(float(size[0]), float(size[1])),
         min_area_um2=min_area_um2,
         max_area_um2=max_area_um2,
     )
-    return _cut_at_own_level(labels, flat, min_area_um2 / float(size.prod()))
+    return _cut_at_own_level(divide(1 / (1 + np.exp(-above))), flat, divide)
 
 
 def _threshold(flat: NDArray[np.float32]) -> tuple[float, float] | None:
@@ -110,16 +111,22 @@ def _threshold(flat: NDArray[np.float32]) -> tuple[float, float] | None:
 
 
 def _cut_at_own_level(
-    labels: NDArray[np.uint32], flat: NDArray[np.float32], min_area: float
+    labels: NDArray[np.uint32],
+    flat: NDArray[np.float32],
+    divide: Callable[..., NDArray[np.uint32]],
 ) -> NDArray[np.uint32]:
-    """Leave out what is far dimmer than the rest of its nucleus, then nuclei below `min_area`."""
+    """Cut each nucleus where it is far dimmer than most of it, and divide what is left anew."""
     from scipy.ndimage import find_objects
 
+    cut, count = np.zeros_like(labels), 0
+    least = 1e-6 * float(flat.max())  # of a dark spot with a bright rim
     for number, box in enumerate(find_objects(labels), start=1):
+        # One more pixel on each side shows the rim.
+        box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
         own = labels[box] == number
-        level = np.percentile(flat[box][own], 75)
-        dim = own & (flat[box] < _EDGE * level)
-        if own.sum() - dim.sum() < min_area:
-            dim = own
-        labels[box][dim] = 0
-    return relabel_sequential(labels)
+        level = max(float(np.percentile(flat[box][own], 75)), least)
+        share = np.where(own, flat[box] / level, 0)
+        parts = divide(np.clip(share, 0, 1), threshold=_EDGE)
+        cut[box][parts > 0] = parts[parts > 0] + count
+        count += int(parts.max())
+    return cut
