@@ -56,6 +56,13 @@ def test_a_mitotic_cell_takes_nothing_from_dim_nuclei():
     assert match_instances(truth, found, 0.7).f1 == 1
 
 
+def test_a_dim_band_divides_no_nucleus():
+    truth = _discs([(50, 60), (140, 150)], 24)
+    band = 1 - 0.5 * np.exp(-(((np.arange(truth.shape[1]) - 60) / 8) ** 2))
+    found = segment_fluorescence(_dapi(truth, shading=0) * band, pixel_size_um=0.25)
+    assert match_instances(truth, found, 0.7).f1 == 1
+
+
 @pytest.mark.parametrize("n_nuclei", [1, 3])
 def test_few_nuclei_in_a_large_field_are_found(n_nuclei):
     truth = _discs([(300, 300), (700, 200), (500, 800)][:n_nuclei], 12, (1000, 1000))
