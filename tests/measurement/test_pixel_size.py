@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_fluorgen.measurement.pixel_size import pipeline_pixel_size, square_pixel
-
-
-def test_a_square_pixel_has_the_same_area():
-    assert square_pixel((0.2, 0.8)) == pytest.approx(0.4)
-    assert square_pixel(None) == 0.325
+from napari_fluorgen.measurement.pixel_size import pipeline_pixel_size
 
 
 @pytest.mark.parametrize(
