@@ -6,7 +6,8 @@ In turn, each in a process of its own: a matrix product (the ceiling), the refer
 (512/256, float32, eager PyTorch, one network after another), the engine, and each network once
 over the whole field in float32 (the truth of the deviations). Networks of the reference's size
 with random but fixed weights unless --model names an installed one. --reference-tiles N times N
-of the reference's tiles and scales. --profile adds where the engine's time goes.
+of the reference's tiles and scales. --profile adds where the engine's time goes. The
+environment variable FLUORGEN_BACKEND takes another of the CPU's backends than the engine would.
 """
 
 from __future__ import annotations
@@ -131,8 +132,9 @@ def _show(result: dict[str, Any]) -> None:
     for precision, rate in machine["ceiling_flops"].items():
         print(f"matrix product in {precision}: {rate / 1e12:.3f} TFLOP/s")
     head = ("", "time s", "cpu s", "Mpx/s", "of ceiling", "peak GB", "largest dev.", "mean dev.")
-    print(("{:24s}" + "{:>13s}" * 7).format(*head))
-    rows = [("engine, " + result["precision"], result["engine"])]
+    print(("{:28s}" + "{:>13s}" * 7).format(*head))
+    label = f"{result['engine']['backend']}, {result['precision']}"
+    rows = [(f"engine, {label}", result["engine"])]
     if "reference" in result:
         rows.insert(0, ("reference, float32", result["reference"]))
     for label, part in rows:
@@ -147,7 +149,7 @@ def _show(result: dict[str, Any]) -> None:
                 for key in ("largest_deviation", "mean_deviation")
             ),
         ]
-        print(f"{label:24s}" + "".join(f"{cell:>13s}" for cell in cells))
+        print(f"{label:28s}" + "".join(f"{cell:>13s}" for cell in cells))
     engine = result["engine"]
     computed = engine["computed_pixels"] / (size[0] * size[1])
     print(

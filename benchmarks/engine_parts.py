@@ -192,13 +192,15 @@ def untiled(options: Options) -> Options:
 
 def profile(options: Options) -> Options:
     """Seconds of one tile of the plan by type of layer, on the CPU."""
-    from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend
+    from napari_fluorgen.staining.backends import open_backend
+    from napari_fluorgen.staining.devices import resolve_device
 
     start(options)
     model = opened(options)
     shape = tuple(options["tile_shape"])
     planes = _planes(options | {"size": shape}, model)
-    return {"layers": OpenVinoBackend(model, options["precision"]).profile(planes)}
+    backend = open_backend(model, resolve_device("cpu"), options["precision"])
+    return {"layers": backend.profile(planes)}
 
 
 def _maps(options: Options, model: Model, stack: BrightfieldStack, planned: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 import napari_fluorgen
 
-HEAVY = ("torch", "napari", "qtpy", "openvino", "numpy", "pydantic", "skimage")
+HEAVY = ("torch", "napari", "qtpy", "openvino", "llvmlite", "numpy", "pydantic", "skimage")
 
 BLOCKED = """
 import sys

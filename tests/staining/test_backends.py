@@ -10,7 +10,12 @@ import pytest
 
 from napari_fluorgen.errors import ModelError
 from napari_fluorgen.models import Model
-from napari_fluorgen.staining.backends import openvino_cpu, pytorch
+from napari_fluorgen.staining.backends import (
+    CPU_BACKENDS,
+    open_backend,
+    openvino_cpu,
+    pytorch,
+)
 from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend
 from napari_fluorgen.staining.backends.pytorch import PyTorchBackend
 from napari_fluorgen.staining.devices import resolve_device
@@ -22,11 +27,10 @@ def any_model(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["openvino", "pytorch"])
-def backend(request, any_model):
-    if request.param == "openvino":
-        return OpenVinoBackend(any_model, "float32")
-    return PyTorchBackend(any_model, resolve_device("cpu"), "float32")
+@pytest.fixture(params=CPU_BACKENDS)
+def backend(request, any_model, monkeypatch):
+    monkeypatch.setenv("FLUORGEN_BACKEND", request.param)
+    return open_backend(any_model, resolve_device("cpu"), "float32")
 
 
 def test_test_tensors_are_met(backend, any_model):
@@ -124,7 +128,10 @@ def test_a_package_without_onnx_is_traced(model, tmp_path):
         np.testing.assert_allclose(maps[name], array[:, 0], rtol=0, atol=1e-6)
 
 
-def test_networks_of_another_file_are_refused_and_the_machine_is_not_blamed(model, tmp_path):
+def test_networks_of_another_file_are_refused_and_the_machine_is_not_blamed(
+    model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FLUORGEN_BACKEND", "openvino")
     folder = shutil.copytree(model.path, tmp_path / "tiny")
     path = folder / "networks.onnx"
     content = path.read_bytes()

@@ -8,6 +8,7 @@ from napari_fluorgen.staining.cost import (
     flops_per_pixel,
     layers_of_views,
     moved_per_pixel,
+    native_bytes_per_pixel,
 )
 
 
@@ -69,3 +70,12 @@ def test_views_cost_layers_and_work_more_than_memory(model, views_model):
     )
     assert moved_per_pixel(several) == pytest.approx(4 * moved_per_pixel(plain))
     assert 1 < features_per_pixel(several) / features_per_pixel(plain) < 2
+
+
+def test_memory_of_native_kernels_is_that_of_their_planes(model):
+    """Counted by hand: the widest is the nuclei network, 2 levels of 6, 14 and 22 features."""
+    finest = 7 + 2 + (6 + 8 + 16 + 4)
+    second = 14 + 8 + 16 + 32 + 8 + 16
+    coarsest = 22 + 8 + 32 + 8
+    expected = 4 * (finest + second / 4 + coarsest / 16)
+    assert native_bytes_per_pixel(model.spec) == pytest.approx(expected)

@@ -88,16 +88,16 @@ def test_bit_for_bit_the_same(model, stack_of, image_of, run):
         assert image.tobytes() == second.images[stain].tobytes()
 
 
-def test_pytorch_and_openvino_agree(model, stack_of, image_of, run, monkeypatch):
+@pytest.mark.parametrize("backend", ["native", "openvino"])
+def test_what_computes_on_the_cpu_agrees(model, stack_of, image_of, run, monkeypatch, backend):
     stack = stack_of(image_of(120, 150))
-    _, openvino = run(stain_arrays(stack, model, **FAST))
-    monkeypatch.setattr("napari_fluorgen.staining.backends.openvino_cpu.is_installed", bool)
-    monkeypatch.setattr("napari_fluorgen.staining.selftest._passed", set())
-    _, pytorch = run(stain_arrays(stack, model, **FAST))
-    assert (openvino.backend, pytorch.backend) == ("openvino", "pytorch")
-    np.testing.assert_allclose(
-        openvino.nuclei_probability, pytorch.nuclei_probability, rtol=0, atol=1e-5
-    )
+    found = []
+    for name in (backend, "pytorch"):
+        monkeypatch.setenv("FLUORGEN_BACKEND", name)
+        found.append(run(stain_arrays(stack, model, **FAST))[1])
+    assert [result.backend for result in found] == [backend, "pytorch"]
+    probabilities = [result.nuclei_probability for result in found]
+    np.testing.assert_allclose(*probabilities, rtol=0, atol=1e-5)
 
 
 def test_lazy_and_plain_arrays_agree(model, stack_of, image_of, run):

@@ -48,13 +48,27 @@ def test_a_warm_model_does_not_change_what_opening_takes(model, cache):
     assert rates.setup_seconds(model, CPU, "float32", (64, 64)) == 1.5
 
 
-def test_networks_compiled_for_some_tiles_are_compiled_anew_for_others(model, cache):
+def test_networks_compiled_for_some_tiles_are_compiled_anew_for_others(model, cache, monkeypatch):
     _, forget = cache
+    monkeypatch.setenv("FLUORGEN_BACKEND", "openvino")
     for seconds in (9.0, 0.5):  # the second program finds them on disk
         rates.record_setup(model, CPU, "float32", (64, 64), seconds)
         forget()
     assert rates.setup_seconds(model, CPU, "float32", (64, 64)) == 0.5
     assert rates.setup_seconds(model, CPU, "float32", (96, 64)) == 9.0
+
+
+def test_native_kernels_are_the_same_for_all_tiles(model, cache, monkeypatch):
+    monkeypatch.setenv("FLUORGEN_BACKEND", "native")
+    rates.record_setup(model, CPU, "float32", (64, 64), 9.0)
+    assert rates.setup_seconds(model, CPU, "float32", (96, 64)) == 0
+
+
+def test_what_one_backend_took_says_nothing_of_another(model, monkeypatch):
+    monkeypatch.setenv("FLUORGEN_BACKEND", "native")
+    rates.record_rate(model, CPU, "float32", 1_000_000, 3.0)
+    monkeypatch.setenv("FLUORGEN_BACKEND", "openvino")
+    assert rates.seconds_per_pixel(model, CPU, "float32") != 3e-6
 
 
 def test_other_machines_and_precisions_are_not_mixed_up(model):

@@ -76,7 +76,7 @@ def test_right_numbers_are_trusted_and_tested_once(model, odd_gpu):
     odd_gpu(0)
     opened = selftest.open_tested_backend(model, "cuda", "auto")
     assert opened.device.name == "cuda"
-    assert (model.digest, "cuda", "float32") in selftest._passed
+    assert (model.digest, "cuda", "float32", "pytorch") in selftest._passed
 
 
 def test_a_cpu_that_fails_is_an_error(model, monkeypatch):

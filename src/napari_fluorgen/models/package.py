@@ -123,6 +123,24 @@ class Model:
         """Return the network of each stain."""
         return {stain: self.network(stain) for stain in self.spec.stains}
 
+    def weights(self, stain: str) -> dict[str, NDArray[np.float32]]:
+        """Return the state of the network of a stain by name, read without torch.
+
+        Raises
+        ------
+        ModelError
+            The weights are missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self._checked_file(f"{stain}.safetensors")
+        try:
+            found = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(damaged(path, "does not hold the weights described")) from error
+        return {name: value.astype(np.float32) for name, value in found.items()}
+
     def combined(self) -> CombinedNetwork:
         """Return all networks as one module, with outputs as ``spec.output_names``."""
         from napari_fluorgen.networks.combined import CombinedNetwork

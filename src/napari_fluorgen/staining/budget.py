@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from napari_fluorgen.stack import BrightfieldStack
 from napari_fluorgen.staining.adapt import Adaptation, Focus, match_stack
-from napari_fluorgen.staining.cost import features_per_pixel
+from napari_fluorgen.staining.cost import features_per_pixel, native_bytes_per_pixel
 from napari_fluorgen.staining.devices import Device, resolve_device, resolve_precision
 from napari_fluorgen.staining.plan import Plan, cheapest_tile, plan_tiles, smallest_tile
 from napari_fluorgen.staining.rates import (
     around_seconds_per_pixel,
+    engine_of,
     seconds_per_pixel,
     setup_seconds,
 )
@@ -19,13 +20,14 @@ from napari_fluorgen.staining.rates import (
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model, ModelSpec
 
-# Networks of the reference's size need it to take a field of 1080² pixels in one float32 tile, and
-# one of 2160 × 2560 in four bfloat16 tiles; smaller networks are bounded by the tile's pixels.
+# With it networks of the reference's size take a field of 1080² pixels in one tile, and one of
+# 2160 × 2560 in four; smaller networks are bounded by the tile's pixels.
 CPU_BUDGET_BYTES = 3_300_000_000
 GPU_BUDGET_BYTES = 8_000_000_000
 _BASE_BYTES = {"cpu": 350_000_000, "cuda": 600_000_000, "mps": 600_000_000}
 _VIEW_BYTES = 70_000_000  # measured on brightfield-20x
-# Bytes of working memory a feature and pixel, measured on the reference's networks.
+# Bytes of working memory a feature and pixel of OpenVINO and PyTorch, measured on the reference's
+# networks; the native kernels' can be counted.
 _FEATURE_BYTES = {"float32": 6.0, "bfloat16": 3.3, "float16": 8.0}
 # Beyond this a tile is so large against its overlap that larger ones save nothing.
 _LARGEST_TILE_PX = 4_400_000
@@ -159,8 +161,8 @@ def largest_area(spec: ModelSpec, device: Device, precision: str) -> int:
     # In halves, so that tiles, and with them the last digits, seldom change between two runs.
     while device.memory_bytes is not None and budget > max(0.6 * device.memory_bytes, 1):
         budget /= 2
-    budget -= _base_bytes(spec, device)
-    area = min(int(budget / _bytes_per_pixel(spec, precision)), _LARGEST_TILE_PX)
+    budget -= _base_bytes(spec, device, precision)
+    area = min(int(budget / _bytes_per_pixel(spec, device, precision)), _LARGEST_TILE_PX)
     return max(area, smallest_tile(spec.overlap_px, spec.divisor) ** 2)
 
 
@@ -184,8 +186,8 @@ def memory_bytes(
         the size of the plane does not matter.
     """
     tile = plan.tile_shape[0] * plan.tile_shape[1]
-    working = tile * _bytes_per_pixel(spec, precision)
-    base = _base_bytes(spec, device)
+    working = tile * _bytes_per_pixel(spec, device, precision)
+    base = _base_bytes(spec, device, precision)
     if not held:
         return int(base + max(working, _STREAM_BYTES))
     output = plan.output_shape[0] * plan.output_shape[1]
@@ -197,17 +199,21 @@ def memory_bytes(
     return int(base + working + canvas + results)
 
 
-def _base_bytes(spec: ModelSpec, device: Device) -> float:
+def _base_bytes(spec: ModelSpec, device: Device, precision: str) -> float:
     """Memory of the programs, and of the layers that OpenVINO compiles for each further view."""
-    further = sum(a.views - 1 for a in spec.architectures.values()) if device.name == "cpu" else 0
-    return _BASE_BYTES[device.name] + _VIEW_BYTES * further
+    base = _BASE_BYTES[device.name]
+    if engine_of(device, precision) != "openvino":
+        return base
+    return base + _VIEW_BYTES * sum(a.views - 1 for a in spec.architectures.values())
 
 
-def _bytes_per_pixel(spec: ModelSpec, precision: str) -> float:
+def _bytes_per_pixel(spec: ModelSpec, device: Device, precision: str) -> float:
     """Working memory of a tile.
 
     What the networks keep, the planes as read, scaled and handed over, and the maps before and
     after blending.
     """
     moved = 4 * (3 * spec.planes + 3 * len(spec.output_names))
+    if engine_of(device, precision) == "native":
+        return native_bytes_per_pixel(spec) + moved
     return features_per_pixel(spec) * _FEATURE_BYTES[precision] + moved

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from napari_fluorgen.staining.backends.native.shapes import plane_shapes
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import ModelSpec
@@ -59,6 +62,13 @@ def features_per_pixel(spec: ModelSpec) -> float:
     return max(
         _features(a) * (_KEPT_WITH_VIEWS if a.views > 1 else 1) for a in spec.architectures.values()
     )
+
+
+def native_bytes_per_pixel(spec: ModelSpec) -> float:
+    """Working memory of the native kernels for one pixel: the planes of the widest network."""
+    side = 1024 * math.lcm(*(a.fold for a in spec.architectures.values()))
+    planes = (plane_shapes(a, side, side).values() for a in spec.architectures.values())
+    return max(4 * sum(map(math.prod, shapes)) / side**2 for shapes in planes)
 
 
 def moved_per_pixel(spec: ModelSpec) -> float:

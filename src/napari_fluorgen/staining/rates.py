@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from napari_fluorgen.models import Model
 
-# A convolution of the networks against a lone wide one, and the time to move one feature of one
-# pixel through all layers: measured on two cores, and shared out among more.
-_SHARE_OF_CONVOLUTION = 1.0
+# The time to move one feature of one pixel through all layers, which comes on top of the
+# convolutions' arithmetic: measured on two cores, and shared out among more.
+_NATIVE_SECONDS_PER_FEATURE = {"float32": 3e-9, "bfloat16": 3e-9}
 _CORE_SECONDS_PER_FEATURE = {"float32": 2.6e-8, "bfloat16": 1e-8, "float16": 1e-8}
 _GPU_SECONDS_PER_FEATURE = 5e-11
 # Where nothing was measured yet: to open a model, and around the networks.
-_SETUP_SECONDS = {"cpu": 1.8, "cuda": 8.0, "mps": 5.0}
+_SETUP_SECONDS = {"native": 0.8, "openvino": 1.8, "pytorch": 1.8, "cuda": 8.0, "mps": 5.0}
 _AROUND_SECONDS = {"held": 5e-7, "streamed": 1e-6}
 
 _FEWEST_PIXELS = 200_000
@@ -52,6 +52,7 @@ def record_setup(
 ) -> None:
     """Remember how long a model took to open, unless it was open already."""
     key = _key(model, device, precision)
+    tile_shape = _compiled_for(device, precision, tile_shape)
     with _lock:
         warm = (key, tile_shape) in _opened
         _opened.add((key, tile_shape))
@@ -75,14 +76,13 @@ def seconds_per_pixel(model: Model, device: Device, precision: str) -> float:
     known = _known(f"networks {_key(model, device, precision)}")
     if known is not None:
         return known
-    rate = convolution_rate(device, precision) * _SHARE_OF_CONVOLUTION
-    moving = (
-        _CORE_SECONDS_PER_FEATURE[precision] / cpu_threads()
-        if device.name == "cpu"
-        else _GPU_SECONDS_PER_FEATURE
-    )
-    traffic = moved_per_pixel(model.spec) * moving
-    return model_flops_per_pixel(model.spec) / rate + traffic
+    engine = engine_of(device, precision)
+    moving = _GPU_SECONDS_PER_FEATURE
+    if device.name == "cpu":
+        seconds = _NATIVE_SECONDS_PER_FEATURE if engine == "native" else _CORE_SECONDS_PER_FEATURE
+        moving = seconds[precision] / cpu_threads()
+    arithmetic = model_flops_per_pixel(model.spec) / convolution_rate(device, precision)
+    return arithmetic + moved_per_pixel(model.spec) * moving
 
 
 def setup_seconds(
@@ -90,14 +90,16 @@ def setup_seconds(
 ) -> float:
     """Seconds until the first tile can run; 0 where this process has the model open."""
     key = _key(model, device, precision)
+    tile_shape = _compiled_for(device, precision, tile_shape)
     with _lock:
         if (key, tile_shape) in _opened:
             return 0.0
     for known in (_known(_of_tiles(key, tile_shape)), _known(f"setup {key}")):
         if known is not None:
             return known
-    compiled = layers_of_views(model.spec) if device.name == "cpu" else 1
-    return _SETUP_SECONDS[device.name] * compiled
+    engine = engine_of(device, precision)
+    compiled = layers_of_views(model.spec) if engine == "openvino" else 1
+    return _SETUP_SECONDS[engine] * compiled
 
 
 def around_seconds_per_pixel(model: Model, *, held: bool) -> float:
@@ -125,24 +127,42 @@ def convolution_rate(device: Device, precision: str) -> float:
         return _flops_per_second[key]
 
 
+def engine_of(device: Device, precision: str) -> str:
+    """What computes: a backend of the CPU, or the GPU by its name."""
+    from napari_fluorgen.staining.backends import cpu_backend
+
+    return cpu_backend(precision) if device.name == "cpu" else device.name
+
+
 def _convolution(device: Device, precision: str) -> tuple[Callable[[], object], float]:
-    if device.name == "cpu":
+    engine = engine_of(device, precision)
+    if engine == "native":
+        from napari_fluorgen.staining.backends import native
+
+        return native.sample_layer(precision)
+    if engine == "openvino":
         from napari_fluorgen.staining.backends import openvino_cpu
 
-        if openvino_cpu.is_installed():
-            return openvino_cpu.sample_convolution(precision)
+        return openvino_cpu.sample_convolution(precision)
     from napari_fluorgen.staining.backends import pytorch
 
     return pytorch.sample_convolution(device, precision)
 
 
 def _key(model: Model, device: Device, precision: str) -> str:
-    threads = f" on {cpu_threads()} threads" if device.name == "cpu" else ""
+    threads = ""
+    if device.name == "cpu":
+        threads = f" on {cpu_threads()} threads by {engine_of(device, precision)}"
     return f"{model.digest[:16]} {device.label} {precision}{threads}"
 
 
 def _of_tiles(key: str, tile_shape: tuple[int, int]) -> str:
     return f"setup {key} for {tile_shape[0]} x {tile_shape[1]}"
+
+
+def _compiled_for(device: Device, precision: str, tile_shape: tuple[int, int]) -> tuple[int, int]:
+    """Tiles that a model is opened for: the native kernels are the same for all."""
+    return (0, 0) if engine_of(device, precision) == "native" else tile_shape
 
 
 def _way(held: bool) -> str:

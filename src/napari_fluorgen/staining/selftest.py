@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 2e-2}
 """Mean absolute deviation allowed, of full scale: far above rounding, far below nonsense."""
 
-_passed: set[tuple[str, str, str]] = set()
+_passed: set[tuple[str, str, str, str]] = set()
 _lock = threading.Lock()
 
 
@@ -81,7 +81,7 @@ def deviations(model: Model, backend: Backend) -> dict[str, float]:
 
 def _open(model: Model, device: Device, precision: str) -> Backend:
     backend = open_backend(model, device, precision)
-    key = (model.digest, device.name, precision)
+    key = (model.digest, device.name, precision, backend.name)
     with _lock:
         known = key in _passed
     if known:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fluorgen.errors import ConfigError
 from napari_fluorgen.staining.devices import Device
 
 if TYPE_CHECKING:
     from napari_fluorgen.models import Model
+
+CPU_BACKENDS = ("native", "openvino", "pytorch")
 
 
 class Backend(Protocol):
@@ -19,7 +23,7 @@ class Backend(Protocol):
     Attributes
     ----------
     name : str
-        ``"openvino"`` or ``"pytorch"``.
+        ``"native"``, ``"openvino"`` or ``"pytorch"``.
     """
 
     name: str
@@ -59,14 +63,45 @@ def open_backend(model: Model, device: Device, precision: str) -> Backend:
 
     Raises
     ------
+    ConfigError
+        Where ``FLUORGEN_BACKEND`` names none of `CPU_BACKENDS`.
     DeviceError
         Where the device or its software does not work.
     """
-    if device.name == "cpu":
-        from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend, is_installed
+    wanted = cpu_backend(precision) if device.name == "cpu" else "pytorch"
+    if wanted == "native":
+        from napari_fluorgen.staining.backends.native import NativeBackend
 
-        if is_installed():
-            return OpenVinoBackend(model, precision)
+        return NativeBackend(model, precision)
+    if wanted == "openvino":
+        from napari_fluorgen.staining.backends.openvino_cpu import OpenVinoBackend
+
+        return OpenVinoBackend(model, precision)
     from napari_fluorgen.staining.backends.pytorch import PyTorchBackend
 
     return PyTorchBackend(model, device, precision)
+
+
+def cpu_backend(precision: str) -> str:
+    """What computes on this processor: one of `CPU_BACKENDS`.
+
+    The kernels of this package where they suit it; OpenVINO where it has AMX for bfloat16, or no
+    LLVM; else PyTorch. ``FLUORGEN_BACKEND`` chooses otherwise.
+
+    Raises
+    ------
+    ConfigError
+        Where ``FLUORGEN_BACKEND`` names none of them.
+    """
+    from napari_fluorgen.staining.backends.native import suits
+    from napari_fluorgen.staining.backends.openvino_cpu import is_installed
+
+    wanted = os.environ.get("FLUORGEN_BACKEND", "")
+    if wanted:
+        if wanted not in CPU_BACKENDS:
+            names = ", ".join(CPU_BACKENDS)
+            raise ConfigError(f"FLUORGEN_BACKEND is '{wanted}'; expected one of {names}.")
+        return wanted
+    if suits(precision):
+        return "native"
+    return "openvino" if is_installed() else "pytorch"
