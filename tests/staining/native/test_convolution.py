@@ -102,18 +102,15 @@ def test_pooled_pixels_are_those_of_torch(target, size):
     np.testing.assert_allclose(found, by_torch(image, weights, **how), rtol=0, atol=5e-5)
 
 
-@pytest.mark.parametrize(
-    ("channels", "taps", "pooled"),
-    [(1, 3, False), (33, 3, False), (48, 3, False), (5, 1, False), (5, 1, True), (64, 1, True)],
-)
-def test_bfloat16_deviates_by_its_rounding(channels, taps, pooled):
+@pytest.mark.parametrize("channels", [1, 33, 48])
+def test_bfloat16_deviates_by_its_rounding(channels):
     target = host_target()
     if target is None or not target.bfloat16:
         pytest.skip("this processor has no AVX-512 BF16")
     rng = np.random.default_rng(2)
     image = rng.normal(size=(channels, 10, 90)).astype(np.float32)
-    weights = weights_of(rng, channels, 6, taps, norm=True)
-    how = {"norm": True, "rectified": False, "pooled": pooled}
+    weights = weights_of(rng, channels, 6, 3, norm=True)
+    how = {"norm": True, "rectified": False, "pooled": False}
     found = by_kernel(target, image, weights, **how, bfloat16=True)
     expected = by_torch(image, weights, **how)
     assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()

@@ -181,7 +181,7 @@ class Convolution:
     ending : {"rows", "pooled"}
         Whether the largest of each 2 x 2 pixels is kept.
     bfloat16 : bool
-        Whether products are taken in bfloat16.
+        Whether products are taken in bfloat16, if it is 3x3.
     """
 
     def __init__(
@@ -198,6 +198,8 @@ class Convolution:
         kernel = weights[f"{name}.weight"]
         self.outputs, self.channels, self.taps, _ = kernel.shape
         self._target = target
+        # 1x1 convolutions wait for memory more than for products, and theirs err most.
+        bfloat16 = bfloat16 and self.taps == 3
         self._kernel = convolution_kernel(target, self.taps, ending, bfloat16=bfloat16)
         self._weights = arranged(kernel, bfloat16=bfloat16)
         self._bias = np.ascontiguousarray(weights[f"{name}.bias"])

@@ -48,7 +48,8 @@ class NativeNetwork:
     target : Target
         The processor.
     bfloat16 : bool
-        Whether products are taken in bfloat16.
+        Whether products are taken in bfloat16, but for the encoder and the transitions up of a
+        nuclei network: with them its probabilities deviate by less than 0.005.
 
     Raises
     ------
@@ -201,13 +202,15 @@ class NativeNetwork:
         norm = name.removesuffix("conv") + "norm"
         has_norm = name.endswith("conv") and f"{norm}.weight" in self._weights
         rectified = name.endswith("conv") and not has_norm  # a transition up
+        # What is rounded early is wrong all the way, and a probability is told to the pixel.
+        exact = self._a.kind == "nuclei" and (name.startswith("encoder") or rectified)
         return Convolution(
             self._target,
             self._weights,
             name,
             norm if has_norm else "",
             rectified=rectified,
-            bfloat16=self._bfloat16,
+            bfloat16=self._bfloat16 and not exact,
             **more,
         )
 

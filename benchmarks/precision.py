@@ -1,20 +1,22 @@
-"""What eight-bit networks would gain and cost: a trial with NNCF, apart from the package.
+"""What less than float32 costs: bfloat16, and eight bits as a trial apart from the package.
 
-    python -m pip install nncf
-    python benchmarks/int8.py [--model adipocyte-20x] [--fields 30] [--learn 24]
+    python benchmarks/precision.py [--model adipocyte-20x] [--fields 12]
+    python -m pip install nncf  # for eight bits as well
 
-Quantises the networks of a model after training (NNCF, its mixed preset) on simulated fields of
-their own seeds, then runs whole fields that nothing has seen in float32, in bfloat16 where the
-processor has it, and in eight bits; prints the processor's time for a field, the official pixel
-error and the deviation from float32. Eight bits would be worth keeping where the error moves by
-less than one per cent.
+Runs whole simulated fields that nothing has seen in float32, in bfloat16 where the processor has
+it and, where NNCF is installed, in eight bits by OpenVINO, quantised after training (NNCF, its
+mixed preset) on fields of their own seeds; prints the processor's time for a field, the official
+pixel error and the deviation from float32. Eight bits would be worth keeping where the error moves
+by less than one per cent.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,14 @@ import napari_fluorgen as fluorgen
 from napari_fluorgen.measurement import score_fields
 from napari_fluorgen.simulation.presets import get_preset
 from napari_fluorgen.staining import match_stack
-from napari_fluorgen.staining.backends import openvino_cpu
+from napari_fluorgen.staining.backends import open_backend, openvino_cpu
 from napari_fluorgen.staining.backends.dense_blocks import split_concatenations
-from napari_fluorgen.staining.devices import has_native_bfloat16
+from napari_fluorgen.staining.devices import Device, has_native_bfloat16, resolve_device
 from napari_fluorgen.staining.source import TileSource
 
 LEARN_SEED = 8000
 Maps = dict[str, NDArray[np.float32]]
+Run = Callable[[NDArray[np.float32]], Maps]
 
 
 def main() -> None:
@@ -45,11 +48,6 @@ def main() -> None:
     simulated.add_options(parser, fields=30)
     options = parser.parse_args()
     simulated.bound_threads(options.threads)
-    try:
-        import nncf
-    except ImportError:
-        parser.error("nncf is not installed: python -m pip install nncf")
-
     model = fluorgen.load_model(options.model)
     preset = get_preset(model.spec.magnification)
     shape = options.side or simulated.SHAPES[preset.magnification]
@@ -58,21 +56,13 @@ def main() -> None:
         seeds = range(first, first + count)
         return simulated.simulate(preset, seeds, shape, options.data, workers=options.workers)
 
-    def graph() -> Any:
-        network = openvino_cpu.OpenVinoBackend(model, "float32")._read()
-        network.reshape([1, model.spec.planes, *shape])
-        return network
-
-    learned = [scaled(model, true) for true in simulated.read_all(files(LEARN_SEED, options.learn))]
-    quantised = nncf.quantize(
-        graph(),
-        nncf.Dataset(learned),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=options.learn,
-    )
-    plain = {"float32": "f32"} | ({"bfloat16": "bf16"} if has_native_bfloat16() else {})
-    runs = {name: compiled(graph(), hint, options.threads) for name, hint in plain.items()}
-    runs["int8"] = compiled(quantised, list(plain.values())[-1], options.threads)
+    cpu = resolve_device("cpu")
+    runs = {precision: run_of(model, cpu, precision) for precision in reversed(cpu.precisions)}
+    if importlib.util.find_spec("nncf") is None:
+        print("NNCF is not installed: eight bits are left out.", file=sys.stderr)
+    else:
+        learned = simulated.read_all(files(LEARN_SEED, options.learn))
+        runs["int8"] = quantised(model, [scaled(model, true) for true in learned], options.threads)
     rows = measure(model, files(options.seed, options.fields), runs)
     show(rows)
     simulated.write_json(options.output, {"model": model.spec.name, "digest": model.digest} | rows)
@@ -85,20 +75,40 @@ def scaled(model: fluorgen.models.Model, true: simulated.TrueField) -> NDArray[n
     return TileSource(true.stack, model.spec, adaptation).read(rows, columns)[0][None]
 
 
-def compiled(network: Any, hint: str, threads: int) -> Any:
-    """A request for one whole field, compiled as the engine does."""
+def run_of(model: fluorgen.models.Model, device: Device, precision: str) -> Run:
+    """One whole field by the engine's backend."""
+    backend = open_backend(model, device, precision)
+    return lambda planes: {name: maps[0] for name, maps in backend.predict(planes).items()}
+
+
+def quantised(
+    model: fluorgen.models.Model, learned: Sequence[NDArray[np.float32]], threads: int
+) -> Run:
+    """One whole field in eight bits, by OpenVINO."""
+    import nncf
+
     ov = openvino_cpu.import_openvino()
+    network = openvino_cpu.OpenVinoBackend(model, "float32")._read()
+    network.reshape(list(learned[0].shape))
+    preset = nncf.QuantizationPreset.MIXED
+    data = nncf.Dataset(learned)
+    network = nncf.quantize(network, data, preset=preset, subset_size=len(learned))
     split_concatenations(network, ov.opset13)
     settings = {
-        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_PRECISION_HINT": "bf16" if has_native_bfloat16() else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    return ov.Core().compile_model(network, "CPU", settings).create_infer_request()
+    request = ov.Core().compile_model(network, "CPU", settings).create_infer_request()
+    names = model.spec.output_names
+    return lambda planes: {
+        name: own[0, 0].copy()
+        for name, own in zip(names, request.infer([planes]).values(), strict=True)
+    }
 
 
 def measure(
-    model: fluorgen.models.Model, files: Sequence[Path], runs: dict[str, Any]
+    model: fluorgen.models.Model, files: Sequence[Path], runs: dict[str, Run]
 ) -> dict[str, Any]:
     """Run each field in each way, in turn, so that a busy machine slows all of them alike."""
     names = model.spec.output_names
@@ -108,13 +118,10 @@ def measure(
     for true in simulated.read_all(files):
         planes = scaled(model, true)
         truth.append(true.truth)
-        for name, request in runs.items():
+        for name, run in runs.items():
             began = time.process_time()
-            outputs = request.infer([planes])
+            maps[name].append(run(planes))
             seconds[name].append(time.process_time() - began)
-            maps[name].append(
-                {key: own[0, 0].copy() for key, own in zip(names, outputs.values(), strict=True)}
-            )
 
     def images(name: str) -> Iterator[tuple[Any, Any]]:
         for own, true in zip(maps[name], truth, strict=True):
