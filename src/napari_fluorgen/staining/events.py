@@ -69,7 +69,7 @@ class RawResult:
     adaptation : Adaptation
         How the stack was matched to the model.
     device, precision, backend : str
-        What computed it; ``"openvino"`` or ``"pytorch"``.
+        What computed it; ``"native"``, ``"openvino"`` or ``"pytorch"``.
     messages : tuple of str
         Everything the user should read.
     tiles : int

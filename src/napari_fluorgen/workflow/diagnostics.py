@@ -82,12 +82,15 @@ def _machine() -> tuple[str, str]:
 
 
 def _devices() -> tuple[str, str]:
+    from napari_fluorgen.staining.backends import cpu_backend
     from napari_fluorgen.staining.devices import available_devices
 
     devices = available_devices()
-    return ("ok" if devices else "problem"), "; ".join(
-        f"{device.name}: {device.label}" for device in devices
-    )
+    found = [f"{device.name}: {device.label}" for device in devices]
+    if devices and devices[-1].name == "cpu":
+        precision = devices[-1].precisions[0]
+        found[-1] += f", {precision} by {cpu_backend(precision)}"
+    return ("ok" if devices else "problem"), "; ".join(found)
 
 
 def _models() -> tuple[str, str]:

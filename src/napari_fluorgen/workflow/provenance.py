@@ -18,7 +18,7 @@ from napari_fluorgen.stack import BrightfieldStack
 if TYPE_CHECKING:
     from napari_fluorgen.models import NucleiSettings
 
-_PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "openvino", "tifffile", "zarr")
+_PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "llvmlite", "openvino", "tifffile", "zarr")
 _BLOCK_BYTES = 1 << 25
 
 

@@ -35,8 +35,12 @@ def test_two_threads_share_a_model(model):
 
 
 def test_working_memory_of_large_tiles_is_given_back(model, monkeypatch):
+    native.warm_models.clear()
     opened = NativeBackend(model, "float32")
+    opened.prepare(BATCH.shape[2:], 1)
+    reserved = opened._loaded._workspace._memory
     expected = opened.predict(BATCH)["lipids"]
+    assert opened._loaded._workspace._memory is reserved, "it was enough"
     opened.close()
     assert opened._loaded._workspace._memory.size > 0
     monkeypatch.setattr(backend, "KEPT_PX", 64 * 48 - 1)

@@ -67,9 +67,20 @@ def test_what_goes_wrong_in_a_thread_is_told(where):
         Workers(2).rows("some", run, 100, 1e12)
 
 
+def test_a_layer_is_finished_while_the_program_ends():
+    workers = Workers(2)
+    workers._pool.shutdown()
+    rows = []
+    workers.rows("some", lambda first, last: rows.extend(range(first, last)), 30, 1e12)
+    assert rows == list(range(30))
+
+
 def test_planes_are_added():
     planes = Workspace(TARGET).planes(dict.fromkeys("abc", (2, 5, 9)))
-    planes["a"].data.fill(1)
-    planes["b"].data.fill(2)
-    add(planes["a"], planes["b"], planes["c"], Workers(2))
+    planes["a"].data.fill(3e38)  # what pads the rows overflows unnoticed
+    planes["b"].data.fill(3e38)
+    planes["a"].image.fill(1)
+    planes["b"].image.fill(2)
+    with np.errstate(all="raise"):
+        add(planes["a"], planes["b"], planes["c"], Workers(1))
     assert (planes["c"].image == 3).all()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_fluorgen.errors import DeviceError, ModelError
 from napari_fluorgen.staining.backends.native.layers import Convolution, Workers, Workspace
 from napari_fluorgen.staining.backends.native.network import NativeNetwork
+from napari_fluorgen.staining.backends.native.shapes import plane_shapes
 from napari_fluorgen.staining.backends.native.target import Target, host_target
 from napari_fluorgen.staining.backends.warm import Warm
 from napari_fluorgen.staining.devices import cpu_threads
@@ -59,7 +60,9 @@ class NativeBackend:
         self._largest = 0
 
     def prepare(self, tile_shape: tuple[int, int], tiles: int) -> None:
-        """Nothing: kernels do for any tile."""
+        """Get the working memory for tiles of this shape; the kernels do for any."""
+        self._largest = max(self._largest, math.prod(tile_shape))
+        self._loaded.reserve(tile_shape)
 
     def predict(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return the maps of each tile of the batch; see `Backend.predict`."""
@@ -140,6 +143,12 @@ class _Loaded:
                 maps = network(tile, self._workspace, self.workers)
                 found |= dict(zip((stain, "nuclei_probability"), maps, strict=False))
         return {name: found[name] for name in self._names}
+
+    def reserve(self, shape: tuple[int, int]) -> None:
+        """Get memory for the widest network on tiles of a shape."""
+        with self._lock:
+            for network in self._networks.values():
+                self._workspace.reserve(plane_shapes(network.architecture, *shape))
 
     def release(self) -> None:
         """Give the working memory back, once nobody uses it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -31,6 +32,7 @@ _EPSILON = 1e-5  # of torch's batch norm
 # Input channels and columns packed at a time: what is packed and the sums stay in a core's second
 # cache (float32 numbers), tuned on a core with 1 MB.
 _GROUP, _LONGEST, _CACHED = 32, 544, 130_000
+_PAGE = 1024  # float32 numbers in the smallest page of memory
 _BANDS = 4  # of rows for each thread, so that a busy core holds nobody up
 _WORTHWHILE = 1e8  # operations that take longer than to wake a thread
 
@@ -69,7 +71,22 @@ class Workspace:
 
     def __init__(self, target: Target) -> None:
         self._lanes = target.lanes
+        self._margin = 4 * target.lanes  # vectors begin a column early and end behind the last
         self._memory = np.empty(0, np.float32)
+
+    def reserve(self, shapes: Mapping[Hashable, Shape]) -> None:
+        """Get memory for these planes from the system, which takes its time.
+
+        Raises
+        ------
+        MemoryError
+            Where there is too little memory.
+        """
+        needed = 2 * self._margin + sum(c * h * self._row(w) for c, h, w in shapes.values())
+        if len(self._memory) < needed:
+            self._memory = np.empty(0, np.float32)  # the old goes before the new comes
+            self._memory = np.empty(needed, np.float32)
+            self._memory[::_PAGE] = 0
 
     def planes(self, shapes: Mapping[Hashable, Shape]) -> dict[Hashable, Planes]:
         """Planes of these channels, heights and widths; those handed out before are overwritten.
@@ -79,12 +96,8 @@ class Workspace:
         MemoryError
             Where there is too little memory.
         """
-        margin = 4 * self._lanes  # vectors begin a column early and end behind the last
-        needed = 2 * margin + sum(c * h * self._row(w) for c, h, w in shapes.values())
-        if len(self._memory) < needed:
-            self._memory = np.empty(0, np.float32)  # the old goes before the new comes
-            self._memory = np.empty(needed, np.float32)
-        found, start = {}, margin
+        self.reserve(shapes)
+        found, start = {}, self._margin
         for name, (channels, height, width) in shapes.items():
             end = start + channels * height * self._row(width)
             data = self._memory[start:end].reshape(channels, height, self._row(width))
@@ -147,7 +160,9 @@ class Workers:
                 for first in firsts:
                     run(first, min(first + step, count))
 
-            others = [self._pool.submit(work_off) for _ in range(threads - 1)]
+            others = []
+            with contextlib.suppress(RuntimeError):  # the program is ending: no new threads
+                others = [self._pool.submit(work_off) for _ in range(threads - 1)]
             try:
                 work_off()
             finally:
@@ -266,6 +281,6 @@ def add(left: Planes, right: Planes, output: Planes, workers: Workers) -> None:
 
     def run(first: int, last: int) -> Any:
         rows = slice(first, last)
-        return np.add(left.data[:, rows], right.data[:, rows], out=output.data[:, rows])
+        return np.add(left.image[:, rows], right.image[:, rows], out=output.image[:, rows])
 
     workers.rows("sum", run, left.data.shape[1], 20.0 * left.data.size)

@@ -51,6 +51,11 @@ class NativeNetwork:
         Whether products are taken in bfloat16, but for the encoder and the transitions up of a
         nuclei network: with them its probabilities deviate by less than 0.005.
 
+    Attributes
+    ----------
+    architecture : Architecture
+        As given.
+
     Raises
     ------
     KeyError, ValueError
@@ -60,7 +65,7 @@ class NativeNetwork:
     def __init__(
         self, architecture: Architecture, weights: Weights, target: Target, *, bfloat16: bool
     ) -> None:
-        self._a, self._target = architecture, target
+        self.architecture, self._target = architecture, target
         self._weights, self._bfloat16 = weights, bfloat16
         a, pixels = architecture, architecture.fold**2
         self._grown = grown = a.layers * a.growth_rate
@@ -106,7 +111,7 @@ class NativeNetwork:
         list of ndarray, each (Y, X), float32
             The stain and, of a nuclei network, the probability of nucleus; both in [0, 1].
         """
-        views = self._a.views
+        views = self.architecture.views
         total: Maps = []
         for down, right in _MIRRORED[:views]:  # as `mean_over_views`
             maps = self._view(image[:, ::down, ::right], workspace, workers)
@@ -117,7 +122,7 @@ class NativeNetwork:
 
     def _view(self, image: NDArray[np.float32], workspace: Workspace, workers: Workers) -> Maps:
         """Stain of a view and, of a nuclei network, logits, each (channels, Y, X)."""
-        a, widths = self._a, self._widths
+        a, widths = self.architecture, self._widths
         space = workspace.planes(plane_shapes(a, *image.shape[1:]))
         x = space["image"]
         x.image[:] = _folded(image, a.fold)
@@ -162,7 +167,7 @@ class NativeNetwork:
         workers: Workers,
     ) -> Planes:
         """Go up from a level, behind so many planes of the finer one; return what was added."""
-        index, start = self._a.blocks - level, width + self._grown
+        index, start = self.architecture.blocks - level, width + self._grown
         shuffled = space["shuffled", level]
         decoder.ups[index](x, shuffled, workers)
         upsample(self._target, shuffled, finer[width:start], workers)
@@ -175,7 +180,7 @@ class NativeNetwork:
         """Apply a head and unfold its pixels, in memory of their own."""
         planes = space["head"][: head.outputs]
         head(features, planes, workers)
-        f, (channels, height, width) = self._a.fold, planes.image.shape
+        f, (channels, height, width) = self.architecture.fold, planes.image.shape
         blocks = planes.image.copy().reshape(channels // f**2, f, f, height, width)
         return blocks.transpose(0, 3, 1, 4, 2).reshape(channels // f**2, height * f, width * f)
 
@@ -188,7 +193,7 @@ class NativeNetwork:
         )
 
     def _block(self, name: str, width: int, layers: int = 0, growth: int = 0) -> list[Convolution]:
-        layers, growth = layers or self._a.layers, growth or self._a.growth_rate
+        layers, growth = layers or self.architecture.layers, growth or self.architecture.growth_rate
         return [
             self._layer(f"{name}.layers.{i}.conv", width + i * growth, growth, 3)
             for i in range(layers)
@@ -203,7 +208,7 @@ class NativeNetwork:
         has_norm = name.endswith("conv") and f"{norm}.weight" in self._weights
         rectified = name.endswith("conv") and not has_norm  # a transition up
         # What is rounded early is wrong all the way, and a probability is told to the pixel.
-        exact = self._a.kind == "nuclei" and (name.startswith("encoder") or rectified)
+        exact = self.architecture.kind == "nuclei" and (name.startswith("encoder") or rectified)
         return Convolution(
             self._target,
             self._weights,
