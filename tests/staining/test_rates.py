@@ -60,6 +60,8 @@ def test_networks_compiled_for_some_tiles_are_compiled_anew_for_others(model, ca
 
 def test_native_kernels_are_the_same_for_all_tiles(model, cache, monkeypatch):
     monkeypatch.setenv("FLUORGEN_BACKEND", "native")
+    small, large = (rates.setup_seconds(model, CPU, "float32", (side, side)) for side in (64, 2048))
+    assert 0 < small < large, "memory has to be got"
     rates.record_setup(model, CPU, "float32", (64, 64), 9.0)
     assert rates.setup_seconds(model, CPU, "float32", (96, 64)) == 0
 

@@ -12,7 +12,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from napari_fluorgen.staining.cost import layers_of_views, model_flops_per_pixel, moved_per_pixel
+from napari_fluorgen.staining.cost import (
+    layers_of_views,
+    model_flops_per_pixel,
+    moved_per_pixel,
+    native_bytes_per_pixel,
+)
 from napari_fluorgen.staining.devices import Device, cpu_threads
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ _CORE_SECONDS_PER_FEATURE = {"float32": 2.6e-8, "bfloat16": 1e-8, "float16": 1e-
 _GPU_SECONDS_PER_FEATURE = 5e-11
 # Where nothing was measured yet: to open a model, and around the networks.
 _SETUP_SECONDS = {"native": 0.8, "openvino": 1.8, "pytorch": 1.8, "cuda": 8.0, "mps": 5.0}
+_SECONDS_PER_BYTE = 1.2e-9  # until the system hands memory out: 0.3 to 3 on virtual machines
 _AROUND_SECONDS = {"held": 5e-7, "streamed": 1e-6}
 
 _FEWEST_PIXELS = 200_000
@@ -90,16 +96,20 @@ def setup_seconds(
 ) -> float:
     """Seconds until the first tile can run; 0 where this process has the model open."""
     key = _key(model, device, precision)
-    tile_shape = _compiled_for(device, precision, tile_shape)
+    compiled = _compiled_for(device, precision, tile_shape)
     with _lock:
-        if (key, tile_shape) in _opened:
+        if (key, compiled) in _opened:
             return 0.0
-    for known in (_known(_of_tiles(key, tile_shape)), _known(f"setup {key}")):
+    for known in (_known(_of_tiles(key, compiled)), _known(f"setup {key}")):
         if known is not None:
             return known
     engine = engine_of(device, precision)
-    compiled = layers_of_views(model.spec) if engine == "openvino" else 1
-    return _SETUP_SECONDS[engine] * compiled
+    if engine == "native":
+        pixels = tile_shape[0] * tile_shape[1]
+        reserving = native_bytes_per_pixel(model.spec) * pixels * _SECONDS_PER_BYTE
+        return _SETUP_SECONDS[engine] + reserving
+    views = layers_of_views(model.spec) if engine == "openvino" else 1
+    return _SETUP_SECONDS[engine] * views
 
 
 def around_seconds_per_pixel(model: Model, *, held: bool) -> float:
