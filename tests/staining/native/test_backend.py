@@ -95,3 +95,5 @@ def test_a_processor_without_vectors_is_refused(model, monkeypatch):
     monkeypatch.setattr(backend, "host_target", lambda: None)
     with pytest.raises(DeviceError, match="do not run on this processor in float32"):
         NativeBackend(model, "float32")
+    with pytest.raises(DeviceError, match="unset FLUORGEN_BACKEND"):
+        native.sample_layer("float32")

@@ -46,12 +46,7 @@ class NativeBackend:
     name = "native"
 
     def __init__(self, model: Model, precision: str) -> None:
-        target = host_target()
-        if target is None or (precision == "bfloat16" and not target.bfloat16):
-            raise DeviceError(
-                f"The native kernels do not run on this processor in {precision}; unset "
-                "FLUORGEN_BACKEND."
-            )
+        target = _target(precision)
         threads = cpu_threads()
         key = (model.digest, precision, threads)
         self._loaded: _Loaded = warm_models.take(
@@ -93,9 +88,14 @@ def suits(precision: str) -> bool:
 
 
 def sample_layer(precision: str) -> tuple[Callable[[], object], float]:
-    """Return a layer of a dense block to time, and its number of operations."""
-    target = host_target()
-    assert target is not None
+    """Return a layer of a dense block to time, and its number of operations.
+
+    Raises
+    ------
+    DeviceError
+        Where the kernels do not run on this processor in this precision.
+    """
+    target = _target(precision)
     channels, added, side = 96, 12, 256
     weights = {
         "layer.weight": np.full((added, channels, 3, 3), 1e-3, np.float32),
@@ -112,6 +112,16 @@ def sample_layer(precision: str) -> tuple[Callable[[], object], float]:
         layer(planes["seen"], planes["added"], workers)
 
     return run, 2.0 * 9 * channels * added * side * side
+
+
+def _target(precision: str) -> Target:
+    target = host_target()
+    if target is None or (precision == "bfloat16" and not target.bfloat16):
+        raise DeviceError(
+            f"The native kernels do not run on this processor in {precision}; unset "
+            "FLUORGEN_BACKEND."
+        )
+    return target
 
 
 class _Loaded:
