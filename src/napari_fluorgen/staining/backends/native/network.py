@@ -116,16 +116,22 @@ class NativeNetwork:
         for down, right in _MIRRORED[:views]:  # as `mean_over_views`
             maps = self._view(image[:, ::down, ::right], workspace, workers)
             maps = [values[:, ::down, ::right] for values in maps]
-            total = [a + b for a, b in zip(total, maps, strict=True)] if total else maps
-        stain, *logits = (values / np.float32(views) for values in total)
+            if not total:
+                total = maps
+                continue
+            for values, more in zip(total, maps, strict=True):
+                values += more
+        for values in total:
+            values /= views
+        stain, *logits = total
         return [stain[0], *map(_probability, logits)]
 
-    def _view(self, image: NDArray[np.float32], workspace: Workspace, workers: Workers) -> Maps:
+    def _view(self, planes: NDArray[np.float32], workspace: Workspace, workers: Workers) -> Maps:
         """Stain of a view and, of a nuclei network, logits, each (channels, Y, X)."""
         a, widths = self.architecture, self._widths
-        space = workspace.planes(plane_shapes(a, *image.shape[1:]))
+        space = workspace.planes(plane_shapes(a, *planes.shape[1:]))
         x = space["image"]
-        x.image[:] = _folded(image, a.fold)
+        x.image[:] = _folded(planes, a.fold)
         self._stem(x, space[0][: widths[0]], workers)
         for level, transition in enumerate(self._transitions):
             _grow(self._down[level], space[level], widths[level], workers)
@@ -147,8 +153,11 @@ class NativeNetwork:
                 )
         features, end = space[0], widths[1] + 2 * self._grown
         _grow(self._refine, features, end, workers)
-        signed = np.tanh(self._read(self._head, features[: self._last], space, workers))
-        maps: Maps = [(signed + 1) * np.float32(0.5)]
+        image = self._read(self._head, features[: self._last], space, workers)
+        np.tanh(image, out=image)
+        image += 1
+        image /= 2
+        maps = [image]
         if self._refine:
             # The stain is done, so that its features make room.
             self._up(self._segmentation, 1, segmentation, features, 0, space, workers)
@@ -181,7 +190,9 @@ class NativeNetwork:
         planes = space["head"][: head.outputs]
         head(features, planes, workers)
         f, (channels, height, width) = self.architecture.fold, planes.image.shape
-        blocks = planes.image.copy().reshape(channels // f**2, f, f, height, width)
+        if f == 1:
+            return planes.image.copy()
+        blocks = planes.image.reshape(channels // f**2, f, f, height, width)
         return blocks.transpose(0, 3, 1, 4, 2).reshape(channels // f**2, height * f, width * f)
 
     def _decoder(self, name: str, skips: list[int]) -> _Decoder:
@@ -235,7 +246,8 @@ def _folded(image: NDArray[np.float32], fold: int) -> NDArray[np.float32]:
 
 
 def _probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax of class 1."""
-    weights = np.exp(logits - logits.max(axis=0))
-    share: NDArray[np.float32] = weights[1] / weights.sum(axis=0)
+    """Softmax of class 1; the logits are lost."""
+    logits -= logits.max(axis=0)
+    np.exp(logits, out=logits)
+    share: NDArray[np.float32] = logits[1] / logits.sum(axis=0)
     return share
