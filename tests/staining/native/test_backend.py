@@ -91,6 +91,13 @@ def test_an_unknown_backend_is_refused(model, monkeypatch):
         open_backend(model, resolve_device("cpu"), "float32")
 
 
+def test_a_backend_that_is_not_installed_is_refused(monkeypatch):
+    monkeypatch.setenv("FLUORGEN_BACKEND", "openvino")
+    monkeypatch.setattr("napari_fluorgen.staining.backends.openvino_cpu.is_installed", bool)
+    with pytest.raises(ConfigError, match="'openvino', which is not installed; unset it"):
+        cpu_backend("float32")
+
+
 def test_a_processor_without_vectors_is_refused(model, monkeypatch):
     monkeypatch.setattr(backend, "host_target", lambda: None)
     with pytest.raises(DeviceError, match="do not run on this processor in float32"):

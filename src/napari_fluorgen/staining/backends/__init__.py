@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_fluorgen.models import Model
 
 CPU_BACKENDS = ("native", "openvino", "pytorch")
+"""What can compute on the processor: kernels of this package, or a library."""
 
 
 class Backend(Protocol):
@@ -64,7 +65,7 @@ def open_backend(model: Model, device: Device, precision: str) -> Backend:
     Raises
     ------
     ConfigError
-        Where ``FLUORGEN_BACKEND`` names none of `CPU_BACKENDS`.
+        Where ``FLUORGEN_BACKEND`` names none of `CPU_BACKENDS`, or one that is not installed.
     DeviceError
         Where the device or its software does not work.
     """
@@ -91,7 +92,7 @@ def cpu_backend(precision: str) -> str:
     Raises
     ------
     ConfigError
-        Where ``FLUORGEN_BACKEND`` names none of them.
+        Where ``FLUORGEN_BACKEND`` names none of them, or one that is not installed.
     """
     from napari_fluorgen.staining.backends.native import suits
     from napari_fluorgen.staining.backends.openvino_cpu import is_installed
@@ -101,6 +102,8 @@ def cpu_backend(precision: str) -> str:
         if wanted not in CPU_BACKENDS:
             names = ", ".join(CPU_BACKENDS)
             raise ConfigError(f"FLUORGEN_BACKEND is '{wanted}'; expected one of {names}.")
+        if wanted == "openvino" and not is_installed():
+            raise ConfigError("FLUORGEN_BACKEND is 'openvino', which is not installed; unset it.")
         return wanted
     if suits(precision):
         return "native"
