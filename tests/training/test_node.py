@@ -10,9 +10,9 @@ import pytest
 # scipy, scikit-image with what it needs itself, tifffile, pydantic, PyYAML, safetensors, typer
 # and rich.
 ABSENT = (
-    "bioimageio", "crepes", "dask", "imagecodecs", "magicgui", "napari", "onnx", "onnxruntime",
-    "openvino", "openvino_telemetry", "pandas", "platformdirs", "qtpy", "sklearn", "superqt",
-    "tensorboard", "zarr",
+    "bioimageio", "crepes", "dask", "imagecodecs", "llvmlite", "magicgui", "napari", "onnx",
+    "onnxruntime", "openvino", "openvino_telemetry", "pandas", "platformdirs", "qtpy", "sklearn",
+    "superqt", "tensorboard", "zarr",
 )  # fmt: skip
 
 # Looks to the programs as if these packages were not installed.
