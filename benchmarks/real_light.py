@@ -15,8 +15,8 @@ outlined them by hand. Stacks are stained in both orders of their planes; only "
 user gets. `--model` may be repeated. Nothing was ever trained or tuned on these images: they are a
 test of what physics alone carries over.
 
-`--fine-tune` learns from the left half of isl for `--minutes` and tests on the right half, both
-before and after; 10 µm between the halves belong to neither.
+`--fine-tune` learns from one half of isl for `--minutes` and tests on the other, before and after,
+and then the other way round; 10 µm between the halves belong to neither.
 
 Writes pictures beside the truth, a JSON file and what the user was told. The data has its own
 licences, so neither it nor the pictures belong into the repository.
@@ -178,22 +178,26 @@ def cut(real: RealField, columns: slice, area_um2: tuple[float, float] | None) -
     return RealField(stack, dna, nuclei)
 
 
-def fine_tune(
-    real: RealField, model: Model, name: str, options: argparse.Namespace
-) -> dict[str, Any]:
-    """Learn from the left half, test on the right half, before and after."""
-    from napari_fluorgen.workflow.fine_tuning import FineTuneRequest, fine_tune
-
+def halves_of(real: RealField) -> dict[str, RealField]:
+    """The left and the right half of a field, with a gap between them."""
     assert real.stack.pixel_size_um is not None
     columns = real.stack.shape[2]
     gap = round(GAP_UM / 2 / real.stack.pixel_size_um[1])
-    left = cut(real, slice(0, columns // 2 - gap), (20, 400))
-    right = cut(real, slice(columns // 2 + gap, columns), (20, 400))
-    pair = replace(left.stack, truth={"nuclei": left.dna})
-    label = Path(name).name
-    target = options.output / f"{label}-{TUNED}"
+    parts = {"left": slice(0, columns // 2 - gap), "right": slice(columns // 2 + gap, columns)}
+    return {side: cut(real, part, (20, 400)) for side, part in parts.items()}
+
+
+def fine_tune(
+    learned: RealField, tested: RealField, side: str, model: Model, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Learn from one half; stain the other, which is on the named side, before and after."""
+    from napari_fluorgen.workflow.fine_tuning import FineTuneRequest, fine_tune
+
+    pair = replace(learned.stack, truth={"nuclei": learned.dna})
+    label = f"{model.path.name}-{TUNED}-{side}"
+    target = options.output / label
     request = FineTuneRequest.build(
-        init=name,
+        init=str(model.path),
         name=target.name[-64:],
         output=target,
         minutes=options.minutes,
@@ -208,12 +212,12 @@ def fine_tune(
         "minutes_in_all": (time.perf_counter() - start) / 60,
         "steps": dict(tuned.steps),
         "notes": list(tuned.notes),
-        "columns": {"learned": [0, columns // 2 - gap], "tested": [columns // 2 + gap, columns]},
+        "nuclei_learned": int(learned.nuclei.max()),
     }
     for when, used in (("before", model), ("after", fluorgen.load_model(tuned.path))):
-        field = fluorgen.stain(right.stack, used)
-        result[when] = compare(right, field)
-        picture(right, field, options.output / f"{TUNED}-right-{when}-{label}.png")
+        field = fluorgen.stain(tested.stack, used)
+        result[when] = compare(tested, field)
+        picture(tested, field, options.output / f"{label}-{when}.png")
     return result
 
 
@@ -266,14 +270,19 @@ def main() -> None:
         print(f"\n{key}:", *result["told"], sep="\n  ")
     for model_name in models if options.fine_tune else ():
         one = real[TUNED] if TUNED in real else FIELDS[TUNED](options.data)
-        label, model = Path(model_name).name, fluorgen.load_model(model_name)
-        tuned = fine_tune(one, model, model_name, options)
-        results[f"{TUNED}, {label}, fine-tuned"] = tuned
-        print(f"\nFine-tuned {label} on the left half of {TUNED} for ", end="")
-        print(f"{tuned['minutes']:.1f} minutes ({tuned['minutes_in_all']:.1f} in all):")
-        for when in ("before", "after"):
-            print_row(f"right half of {TUNED}, {label}, {when}", tuned[when])
-        simulated.write_json(options.output / "real_light.json", results)
+        label, model, halves = (
+            Path(model_name).name,
+            fluorgen.load_model(model_name),
+            halves_of(one),
+        )
+        for side, other in (("right", "left"), ("left", "right")):
+            tuned = fine_tune(halves[other], halves[side], side, model, options)
+            results[f"{side} half of {TUNED}, {label}, fine-tuned"] = tuned
+            print(f"\nFine-tuned {label} on the {other} half of {TUNED} for ", end="")
+            print(f"{tuned['minutes']:.1f} minutes, {tuned['steps'].get('nuclei', 0)} steps:")
+            for when in ("before", "after"):
+                print_row(f"{side} half of {TUNED}, {label}, {when}", tuned[when])
+            simulated.write_json(options.output / "real_light.json", results)
 
 
 if __name__ == "__main__":
