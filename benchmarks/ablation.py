@@ -6,7 +6,7 @@ Trains small networks on simulated fields at 20x and tests them on fields that n
 
 Nuclei: the whole recipe; without loss weight modules; without privileged information, that is a
 plain dense U-Net of like size that never sees the mask. F1 is given for nuclei cut out of the
-predicted stain in one and the same way (Otsu and a watershed), and, where a network segments,
+predicted stain in one and the same way (`segment_fluorescence`), and, where a network segments,
 also for nuclei cut out of its probability.
 
 Lipids: reconstruction alone; with the gradient loss; with the adversarial loss; with both. Besides
@@ -170,7 +170,7 @@ def predict(network: Any, pair: Pair) -> tuple[np.ndarray, np.ndarray | None]:
 
     _, rows, columns = pair.planes.shape
     padding = ((0, 0), (0, -rows % 32), (0, -columns % 32))
-    planes = torch.from_numpy(np.pad(pair.planes, padding, mode="reflect"))[None]
+    planes = torch.from_numpy(np.pad(pair.planes, padding, mode="edge"))[None]
     with torch.inference_mode():
         output = network(planes)
     if not isinstance(output, tuple):

@@ -24,7 +24,7 @@ def untiled(stack, model):
     background = estimate_background(data, 0.325)
     x = (background.divide(data, slice(0, height), slice(0, width)) - 1) * model.spec.input.gain
     pad = [(0, 0), (0, -height % model.spec.divisor), (0, -width % model.spec.divisor)]
-    x = np.pad(x, pad, mode="symmetric")
+    x = np.pad(x, pad, mode="edge")
     with torch.no_grad():
         outputs = model.combined()(torch.from_numpy(x[None]))
     return {

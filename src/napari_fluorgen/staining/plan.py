@@ -103,7 +103,7 @@ class Plan:
     tile_shape : tuple of int
         Rows and columns of a tile.
     canvas_shape : tuple of int
-        `model_shape` rounded up to the divisor; what lies beyond the plane is mirrored.
+        `model_shape` rounded up to the divisor; beyond the plane its outermost pixels are repeated.
     model_shape : tuple of int
         The plane on the grid of the model.
     output_shape : tuple of int

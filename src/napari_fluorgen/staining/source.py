@@ -1,4 +1,4 @@
-"""Network input, tile by tile: counts read lazily, scaled, resampled and mirrored at the border."""
+"""Network input, tile by tile: counts read lazily, scaled, resampled, the border repeated."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ class TileSource:
         ----------
         rows, columns : slice
             With start and stop, in pixels on the grid of the model; they may reach beyond the
-            plane, where it is mirrored.
+            plane, where its outermost pixels are repeated.
 
         Returns
         -------
         ndarray, shape (1, planes, rows, columns), float32
         """
-        y = mirrored(rows, self._shape[0])
-        x = mirrored(columns, self._shape[1])
+        y = continued(rows, self._shape[0])
+        x = continued(columns, self._shape[1])
         span_y = slice(int(y.min()), int(y.max()) + 1)
         span_x = slice(int(x.min()), int(x.max()) + 1)
         block = self._resampled(span_y, span_x)
@@ -172,10 +172,12 @@ def read_ahead(
             yield tile, planes
 
 
-def mirrored(span: slice, length: int) -> NDArray[np.int64]:
-    """Indices of a span of the canvas in a plane of `length`, mirrored beyond its end."""
-    index = np.arange(span.start, span.stop) % (2 * length)
-    return np.where(index < length, index, 2 * length - 1 - index)
+def continued(span: slice, length: int) -> NDArray[np.int64]:
+    """Indices of a span of the canvas in a plane of `length`, whose end is repeated beyond it.
+
+    A mirror image would show nuclei of the wrong shape at the border, which networks believe.
+    """
+    return np.clip(np.arange(span.start, span.stop), 0, length - 1)
 
 
 def _runs(index: NDArray[np.int64]) -> bool:

@@ -163,7 +163,7 @@ def _predict(network: nn.Module, planes: NDArray[np.float32], divisor: int) -> l
     """Outputs of a network on a whole field, each (channels, Y, X)."""
     _, height, width = planes.shape
     padding = ((0, 0), (0, -height % divisor), (0, -width % divisor))
-    padded = torch.from_numpy(np.pad(planes, padding, mode="reflect"))[None]
+    padded = torch.from_numpy(np.pad(planes, padding, mode="edge"))[None]
     device = next(network.parameters()).device
     with torch.inference_mode():
         output = network(padded.to(device))

@@ -28,7 +28,7 @@ from napari_fluorgen.models import (
     user_model_dir,
 )
 from napari_fluorgen.models.free_names import write_beside
-from napari_fluorgen.staining.source import mirrored
+from napari_fluorgen.staining.source import continued
 from napari_fluorgen.training.course import StainConfig
 from napari_fluorgen.workflow.fine_tuning_card import write_card
 from napari_fluorgen.workflow.fine_tuning_fields import TunedField
@@ -288,13 +288,13 @@ def _recipes(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _test_input(material: Material) -> NDArray[np.float32]:
-    """Return a corner of the first field, mirrored where it is too small."""
+    """Return a corner of the first field, continued where it is too small."""
     planes, divisor = material.parts["training"][0].planes, material.spec.divisor
     sides = [
         max(-(-_SMALLEST_SIDE // divisor), min(n, _TEST_SIDE) // divisor) * divisor
         for n in planes.shape[1:]
     ]
     rows, columns = (
-        mirrored(slice(0, side), n) for side, n in zip(sides, planes.shape[1:], strict=True)
+        continued(slice(0, side), n) for side, n in zip(sides, planes.shape[1:], strict=True)
     )
     return planes[None, :, rows[:, None], columns[None, :]]

@@ -15,7 +15,7 @@ from napari_fluorgen.measurement import best_line, pearson, pixel_error
 from napari_fluorgen.models import PROBABILITY, ModelSpec
 from napari_fluorgen.segmentation import pool_scores, score_thresholds, segment_nuclei
 from napari_fluorgen.staining.plan import plan_tiles
-from napari_fluorgen.staining.source import mirrored
+from napari_fluorgen.staining.source import continued
 from napari_fluorgen.staining.stitch import blend
 from napari_fluorgen.workflow.fine_tuning_fields import TunedField
 from napari_fluorgen.workflow.fine_tuning_request import FineTuneScores
@@ -54,7 +54,7 @@ def predict(
     maps = {name: np.zeros(plan.canvas_shape, np.float32) for name in names}
 
     def run(tile: Any) -> Maps:
-        rows, columns = mirrored(tile.outer[0], height), mirrored(tile.outer[1], width)
+        rows, columns = continued(tile.outer[0], height), continued(tile.outer[1], width)
         tile_planes = np.ascontiguousarray(planes[:, rows[:, None], columns[None, :]])
         block = torch.from_numpy(tile_planes)[None]
         found: Maps = {}
