@@ -31,6 +31,7 @@ from napari_fluorgen.staining import match_stack
 from napari_fluorgen.staining.backends import open_backend, openvino_cpu
 from napari_fluorgen.staining.backends.dense_blocks import split_concatenations
 from napari_fluorgen.staining.devices import Device, has_native_bfloat16, resolve_device
+from napari_fluorgen.staining.plan import round_up
 from napari_fluorgen.staining.source import TileSource
 
 LEARN_SEED = 8000
@@ -71,7 +72,7 @@ def main() -> None:
 def scaled(model: fluorgen.models.Model, true: simulated.TrueField) -> NDArray[np.float32]:
     """Planes (1, Z, Y, X) of a field as the networks see them."""
     adaptation = match_stack(true.stack, model.spec)
-    rows, columns = (slice(0, n) for n in adaptation.model_shape)
+    rows, columns = (slice(0, round_up(n, model.spec.divisor)) for n in adaptation.model_shape)
     return TileSource(true.stack, model.spec, adaptation).read(rows, columns)[0][None]
 
 
@@ -120,8 +121,10 @@ def measure(
         truth.append(true.truth)
         for name, run in runs.items():
             began = time.process_time()
-            maps[name].append(run(planes))
+            found = run(planes)
             seconds[name].append(time.process_time() - began)
+            height, width = true.stack.shape[1:]
+            maps[name].append({key: own[:height, :width] for key, own in found.items()})
 
     def images(name: str) -> Iterator[tuple[Any, Any]]:
         for own, true in zip(maps[name], truth, strict=True):

@@ -71,6 +71,14 @@ def test_maps_are_those_of_torch(kind, more):
         np.testing.assert_allclose(found, value[0, 0].numpy(), rtol=0, atol=2e-5)
 
 
+def test_sides_that_the_poolings_do_not_divide_are_refused():
+    architecture = Architecture(kind="dense-unet", **SMALL)
+    native = NativeNetwork(architecture, built(architecture)[1], TARGET, bfloat16=False)
+    image = np.zeros((architecture.in_channels, architecture.divisor, 30), np.float32)
+    with pytest.raises(ValueError, match="no multiples of"):
+        native(image, Workspace(TARGET), Workers(1))
+
+
 @pytest.mark.parametrize("damage", ["missing", "wide", "norm"])
 def test_weights_of_another_network_are_refused(damage):
     architecture = Architecture(kind="dense-unet", **SMALL)

@@ -110,7 +110,16 @@ class NativeNetwork:
         -------
         list of ndarray, each (Y, X), float32
             The stain and, of a nuclei network, the probability of nucleus; both in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            When Y or X is no such multiple: the kernels would read past the rows of a scale.
         """
+        if any(side % self.architecture.divisor for side in image.shape[1:]):
+            raise ValueError(
+                f"{image.shape[1:]} are no multiples of {self.architecture.divisor} pixels"
+            )
         views = self.architecture.views
         total: Maps = []
         for down, right in _MIRRORED[:views]:  # as `mean_over_views`
