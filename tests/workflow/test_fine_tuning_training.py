@@ -16,28 +16,18 @@ training = pytest.importorskip("napari_fluorgen.workflow.fine_tuning_training")
 
 
 @pytest.fixture
-def begin(model, tmp_path):
-    def begin(resume=False):
-        request = FineTuneRequest.build(
-            init=str(model.path), output=tmp_path / "own", work=tmp_path, steps=5, resume=resume
-        )
-        return training.Course(
-            start=model,
-            spec=model.spec,
-            parts={},
-            reverse=False,
-            crop=32,
-            device="cpu",
-            request=request,
-            work=tmp_path,
-        )
-
-    return begin
-
-
-@pytest.fixture
-def course(begin):
-    return begin()
+def course(model, tmp_path):
+    request = FineTuneRequest.build(init=str(model.path), output=tmp_path / "own")
+    return training.Course(
+        start=model,
+        spec=model.spec,
+        parts={},
+        reverse=False,
+        crop=32,
+        device="cpu",
+        request=request,
+        work=tmp_path,
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,22 +59,6 @@ def test_any_number_of_steps_is_looked_at_about_ten_times(steps):
     interval = training.validation_interval(steps)
     looks = -(-steps // interval)
     assert min(steps, 6) <= looks <= 10
-
-
-def test_processors_with_bfloat16_use_it_and_a_resumed_run_keeps_to_its_arithmetic(
-    begin, monkeypatch
-):
-    chosen = []
-    for fast in (True, False):
-        monkeypatch.setattr(training, "has_native_bfloat16", lambda fast=fast: fast)
-        course = begin()
-        chosen.append(course.config("lipids", 5).precision)
-        course.plan("lipids", (), {}, training.StopFlag(None))
-    assert chosen == ["bf16-mixed", "32-true"]
-    monkeypatch.setattr(training, "has_native_bfloat16", lambda: True)
-    resumed = begin(resume=True)
-    resumed.take_up()
-    assert resumed.config("lipids", 5).precision == "32-true"
 
 
 def test_the_best_is_kept_and_a_damaged_one_said_to_be(tmp_path):

@@ -21,7 +21,6 @@ from napari_fluorgen.errors import Cancelled, ConfigError
 from napari_fluorgen.io.atomic import atomic_path
 from napari_fluorgen.models import Model, ModelSpec, StainRange
 from napari_fluorgen.stack import STAINS
-from napari_fluorgen.staining.devices import has_native_bfloat16
 from napari_fluorgen.training.augment import AugmentSettings
 from napari_fluorgen.training.checkpoints import (
     discard,
@@ -87,8 +86,6 @@ class Course:
         When the minutes are over, by `time.monotonic`.
     identity : dict
         What a resumed run must have in common with the one that it resumes.
-    precision : str
-        Of the arithmetic, as Lightning calls it; a resumed run keeps that of the one it resumes.
     """
 
     start: Model
@@ -103,12 +100,6 @@ class Course:
     validations: dict[str, int] = field(default_factory=dict)
     deadline: float = 0.0
     identity: dict[str, Any] = field(default_factory=dict)
-    precision: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.precision:
-            fast = self.device == "cpu" and has_native_bfloat16()
-            self.precision = "bf16-mixed" if fast else "32-true"
 
     def take_up(self) -> None:
         """Take the steps that an earlier run planned, or clear away what it left.
@@ -132,7 +123,6 @@ class Course:
                 {str(stain): int(count) for stain, count in plan[name].items()}
                 for name in ("steps", "validations")
             )
-            precision = str(plan["precision"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(
                 f"{path} is damaged: give --overwrite to start the training again."
@@ -142,7 +132,7 @@ class Course:
                 f"{self.work} holds a run with other pairs, another start or other settings: give "
                 "the same ones to resume it, or --overwrite to start again."
             )
-        self.steps, self.validations, self.precision = steps, validations, precision
+        self.steps, self.validations = steps, validations
 
     def config(self, stain: str, steps: int) -> TrainingConfig:
         """Return the configuration of one network."""
@@ -177,7 +167,6 @@ class Course:
             },
             init=str(self.start.path),
             seed=self.request.seed,
-            precision=self.precision,  # type: ignore[arg-type]
             device=self.device,  # type: ignore[arg-type]
             validate_every=validation_interval(steps, self.validations.get(stain, _VALIDATIONS)),
         )
@@ -205,7 +194,6 @@ class Course:
             plan = {
                 "steps": self.steps,
                 "validations": self.validations,
-                "precision": self.precision,
                 "run": self.identity,
             }
             with atomic_path(self.work / "plan.json", overwrite=True) as path:
