@@ -151,7 +151,6 @@ def train(
         data={"train": "memory", "validation": "memory", "crop": options.crop, "batch": 4},
         seed=options.training_seed,
         device=options.device,
-        precision=options.precision,
         validate_every=10**6,
     )
     # Checkpoints of other settings are left alone: the folder is named by all that matters.
@@ -306,9 +305,6 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--stains", nargs="+", default=["nuclei", "lipids"])
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument(
-        "--precision", default="32-true", choices=("32-true", "bf16-mixed", "16-mixed")
-    )
     parser.add_argument("--work", type=Path, default=simulated.CACHE / "ablation")
     simulated.add_options(parser, fields=24)
     parser.set_defaults(seed=simulated.SEED + 200, side=(256, 256))
@@ -338,7 +334,6 @@ def main() -> None:
         asked = {
             "config": settings.model_dump(mode="json"),
             "data": [files[0].parent.name, options.train_fields, options.fields, options.crop],
-            "precision": options.precision,
             "seeds": [options.train_seed, options.seed, options.training_seed],
         }
         if results.get(name, {}).get("asked") == asked:

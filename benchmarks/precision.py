@@ -119,11 +119,11 @@ def measure(
     for true in simulated.read_all(files):
         planes = scaled(model, true)
         truth.append(true.truth)
+        height, width = true.stack.shape[1:]
         for name, run in runs.items():
             began = time.process_time()
             found = run(planes)
             seconds[name].append(time.process_time() - began)
-            height, width = true.stack.shape[1:]
             maps[name].append({key: own[:height, :width] for key, own in found.items()})
 
     def images(name: str) -> Iterator[tuple[Any, Any]]:

@@ -270,11 +270,8 @@ def main() -> None:
         print(f"\n{key}:", *result["told"], sep="\n  ")
     for model_name in models if options.fine_tune else ():
         one = real[TUNED] if TUNED in real else FIELDS[TUNED](options.data)
-        label, model, halves = (
-            Path(model_name).name,
-            fluorgen.load_model(model_name),
-            halves_of(one),
-        )
+        model, halves = fluorgen.load_model(model_name), halves_of(one)
+        label = model.path.name
         for side, other in (("right", "left"), ("left", "right")):
             tuned = fine_tune(halves[other], halves[side], side, model, options)
             results[f"{side} half of {TUNED}, {label}, fine-tuned"] = tuned
