@@ -4,7 +4,8 @@
 
 Trains small networks on simulated fields at 20x and tests them on fields that none has seen.
 
-Nuclei: the whole recipe; without loss weight modules; without privileged information, that is a
+Nuclei: the whole recipe; with outlines, that is with a segmentation that also reads the features
+of the stain's decoder; without loss weight modules; without privileged information, that is a
 plain dense U-Net of like size that never sees the mask. F1 is given for nuclei cut out of the
 predicted stain in one and the same way (`segment_fluorescence`), and, where a network segments,
 also for nuclei cut out of its probability.
@@ -80,6 +81,9 @@ def nuclei_variants(steps: int) -> dict[str, StainConfig]:
     plain = LossConfig(alpha_reconstruction=10.0)
     return {
         "nuclei: whole recipe": StainConfig(architecture=TWO_DECODERS, steps=steps, loss=whole),
+        "nuclei: with outlines": StainConfig(
+            architecture=TWO_DECODERS.model_copy(update={"outlined": True}), steps=steps, loss=whole
+        ),
         "nuclei: no loss weight modules": StainConfig(
             architecture=TWO_DECODERS, steps=steps, loss=without
         ),

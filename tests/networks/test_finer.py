@@ -10,9 +10,10 @@ SMALL = {"first_filters": 8, "blocks": 2, "layers": 2, "growth_rate": 4}
 @pytest.mark.parametrize("kind", ["dense-unet", "nuclei"])
 @pytest.mark.parametrize("fold", [1, 2])
 @pytest.mark.parametrize("factor", [2, 3])
-def test_finer_network_equals_the_coarse_one_on_binned_images(kind, fold, factor):
+@pytest.mark.parametrize("outlined", [False, True])
+def test_finer_network_equals_the_coarse_one_on_binned_images(kind, fold, factor, outlined):
     torch.manual_seed(0)
-    architecture = Architecture(kind=kind, **SMALL, fold=fold)
+    architecture = Architecture(kind=kind, **SMALL, fold=fold, outlined=outlined)
     coarse = build_network(architecture)
     for parameter in coarse.parameters():  # the smooth start must not hide a mixed-up order
         torch.nn.init.normal_(parameter, std=0.2)

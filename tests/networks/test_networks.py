@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -62,11 +64,25 @@ def test_segmentation_ignores_the_stain_decoder_but_not_the_reverse():
     assert all(p.grad is not None for p in network.segmentation.blocks[0].parameters())
 
 
-@pytest.mark.parametrize("kind", [DenseUNet, NucleiNet])
+def test_outlined_segmentation_adds_what_the_stain_decoder_sees():
+    network = NucleiNet(**SMALL, outlined=True)
+    plain = NucleiNet(**SMALL)
+    plain.load_state_dict(network.state_dict(), strict=False)
+    seen = {}
+    network.refine.register_forward_hook(lambda *args: seen.update(features=args[2]))
+    x = torch.randn(1, 7, 16, 16)
+    stain, logits, _ = network.eval().forward_train(x)
+    expected = plain.eval()(x)
+    torch.testing.assert_close(stain, expected.stain)
+    added = network.outline_head(seen["features"])
+    torch.testing.assert_close(logits, expected.logits + added)
+
+
+@pytest.mark.parametrize("kind", [DenseUNet, NucleiNet, partial(NucleiNet, outlined=True)])
 def test_every_parameter_learns(kind):
     network = kind(**SMALL)
     x = torch.randn(2, 7, 16, 16)
-    if kind is NucleiNet:
+    if isinstance(network, NucleiNet):
         stain, logits, sides = network.forward_train(x)
         loss = stain.mean() + logits.square().mean() + sum(s.square().mean() for s in sides)
     else:

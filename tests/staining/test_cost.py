@@ -41,6 +41,7 @@ def counted(architecture, size):
         {"blocks": 3, "layers": 3, "growth_rate": 8, "fold": 2},
         {"blocks": 2, "layers": 1, "growth_rate": 4, "fold": 4},
         {"blocks": 2, "layers": 1, "growth_rate": 4, "views": 4},
+        {"blocks": 2, "layers": 1, "growth_rate": 4, "fold": 2, "outlined": True},
     ],
 )
 def test_operations_are_those_that_run(kind, size):

@@ -32,6 +32,9 @@ class Architecture(BaseModel):
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout while training.")
     refine_layers: int = Field(default=2, ge=1, description="Layers of the nuclei's last block.")
     refine_growth_rate: int = Field(default=2, ge=1, description="Features that each of them adds.")
+    outlined: bool = Field(
+        default=False, description="Whether the nuclei's segmentation reads the stain's features."
+    )
     views: Literal[1, 2, 4] = Field(
         default=1, description="Mirrored views whose outputs are averaged, except while training."
     )
@@ -63,6 +66,6 @@ def build_network(architecture: Architecture) -> nn.Module:
         return NucleiNet(**settings)
     from napari_fluorgen.networks.dense_unet import DenseUNet
 
-    for name in ("classes", "refine_layers", "refine_growth_rate"):
+    for name in ("classes", "refine_layers", "refine_growth_rate", "outlined"):
         del settings[name]
     return DenseUNet(**settings)

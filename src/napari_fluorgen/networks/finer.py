@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from napari_fluorgen.networks.architecture import Architecture, build_network
 
-_HEADS = ("head.", "stain_head.", "segmentation_head.")
+_HEADS = ("head.", "stain_head.", "segmentation_head.", "outline_head.")
 
 
 def for_finer_pixels(

@@ -30,7 +30,8 @@ class NucleiNet(nn.Module):
     """Dense U-Net with a segmentation decoder that is added to the stain's decoder.
 
     The segmentation decoder has no skips. Before each transition up its features are added
-    to those of the stain's decoder, which has skips and a last small dense block.
+    to those of the stain's decoder, which has skips and a last small dense block. Without skips
+    it sees outlines no finer than the bottleneck; `outlined` gives it those of the stain.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ class NucleiNet(nn.Module):
         Probability of dropping a value while training.
     refine_layers, refine_growth_rate : int
         Size of the last dense block of the stain's decoder.
+    outlined : bool
+        Whether a 1x1 convolution of that block's features is added to the logits.
     fold, views : int
         As in `DenseUNet`.
     """
@@ -60,6 +63,7 @@ class NucleiNet(nn.Module):
         dropout: float = 0.2,
         refine_layers: int = 2,
         refine_growth_rate: int = 2,
+        outlined: bool = False,
         fold: int = 1,
         views: int = 1,
     ) -> None:
@@ -76,6 +80,9 @@ class NucleiNet(nn.Module):
             self.stain.out_channels, refine_layers, refine_growth_rate, dropout, keep_input=True
         )
         self.stain_head = unfolding_head(self.refine.out_channels, 1, fold)
+        self.outline_head = (
+            unfolding_head(self.refine.out_channels, classes, fold) if outlined else None
+        )
         self.side_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in range(blocks - 1))
 
     def forward(self, x: Tensor) -> NucleiOutput:
@@ -125,6 +132,10 @@ class NucleiNet(nn.Module):
             stain = self.stain.step(level, stain + segmentation, skips.pop())
             segmentation = self.segmentation.step(level, segmentation, None)
             features.append(stain)
-        logits = unfold_pixels(self.segmentation_head(segmentation), self.fold).float()
-        image = stain_from(unfold_pixels(self.stain_head(self.refine(stain)), self.fold))
+        refined = self.refine(stain)
+        scores = self.segmentation_head(segmentation)
+        if self.outline_head is not None:
+            scores = scores + self.outline_head(refined)
+        logits = unfold_pixels(scores, self.fold).float()
+        image = stain_from(unfold_pixels(self.stain_head(refined), self.fold))
         return NucleiOutput(image, logits), features[:-1]

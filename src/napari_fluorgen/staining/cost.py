@@ -46,7 +46,8 @@ def flops_per_pixel(architecture: Architecture) -> float:
         stain, stain_width = _decoder(a, skips)
         refined = stain_width + a.refine_layers * a.refine_growth_rate
         refine = _dense_block(stain_width, a.refine_layers, a.refine_growth_rate)
-        heads = 2 * pixels * (plain_width * a.classes + refined)
+        read = plain_width + (refined if a.outlined else 0)
+        heads = 2 * pixels * (read * a.classes + refined)
         return a.views * (total + plain + stain + refine + heads) / pixels
     decoder, width = _decoder(a, skips)
     return a.views * (total + decoder + 2 * width * a.out_channels * pixels) / pixels

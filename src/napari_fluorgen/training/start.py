@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, zeros_like
 
 from napari_fluorgen.errors import ConfigError
 from napari_fluorgen.models import load_model
-from napari_fluorgen.networks import Architecture, for_finer_pixels
+from napari_fluorgen.networks import Architecture, build_network, for_finer_pixels
 from napari_fluorgen.training.config import TrainingConfig
 
 
@@ -17,6 +17,7 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
 
     A network whose configuration folds more pixels than that of the start, and is the same
     otherwise, starts from the latter carried over to finer pixels. Dropout and views may differ.
+    Where the configuration alone has outlines, the convolution for them starts at zero.
 
     Returns
     -------
@@ -39,7 +40,9 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
             continue
         held, wanted = model.spec.architectures[stain], config.networks[stain].architecture  # type: ignore[index]
         factor = wanted.fold // held.fold
-        if _bare(held, held.fold * factor) != _bare(wanted, wanted.fold):
+        outlined = wanted.outlined and not held.outlined
+        target = wanted.model_copy(update={"outlined": held.outlined}) if outlined else wanted
+        if _bare(held, held.fold * factor) != _bare(target, target.fold):
             raise ConfigError(
                 f"networks.{stain}.architecture is not that of {model.spec.name}, which init "
                 f"names: give it {_difference(held, wanted)}, or leave init out."
@@ -47,7 +50,9 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
         network = model.network(stain)
         if factor > 1:
             network, _ = for_finer_pixels(network, held, factor)
-        weights[stain] = network.state_dict()
+        fresh = build_network(wanted).state_dict() if outlined else {}
+        nothing = {n: zeros_like(fresh[n]) for n in fresh if n.startswith("outline_head.")}
+        weights[stain] = nothing | network.state_dict()
     return weights
 
 

@@ -46,6 +46,7 @@ def built(architecture):
         SMALL | {"views": 4},
         SMALL | {"fold": 2, "views": 4},
         SMALL | {"fold": 3, "views": 2, "blocks": 3},
+        SMALL | {"fold": 2, "views": 2, "outlined": True},
         {"first_filters": 32, "blocks": 3, "layers": 4, "growth_rate": 12},
     ],
 )

@@ -87,6 +87,9 @@ class NativeNetwork:
             self._segmentation = self._decoder("segmentation", [0] * a.blocks)
             logits = a.classes * pixels
             self._segmentation_head = self._layer("segmentation_head", 2 * grown, logits, 1)
+            self._outline_head = (
+                self._layer("outline_head", self._last, logits, 1) if a.outlined else None
+            )
         else:
             self._stain = self._decoder("decoder", widths[:0:-1])
             self._head = self._layer("head", self._last, a.out_channels * pixels, 1)
@@ -168,10 +171,16 @@ class NativeNetwork:
         image /= 2
         maps = [image]
         if self._refine:
+            seen = features[: self._last]
+            head = self._outline_head
+            outline = None if head is None else self._read(head, seen, space, workers)
             # The stain is done, so that its features make room.
             self._up(self._segmentation, 1, segmentation, features, 0, space, workers)
             seen = features[: 2 * self._grown]
-            maps.append(self._read(self._segmentation_head, seen, space, workers))
+            logits = self._read(self._segmentation_head, seen, space, workers)
+            if outline is not None:
+                logits += outline
+            maps.append(logits)
         return maps
 
     def _up(
