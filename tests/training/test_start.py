@@ -38,6 +38,12 @@ def test_an_outlined_network_starts_as_one_without_outlines(settings, tmp_path):
         torch.testing.assert_close(found, expected)
 
 
+def test_outlines_are_no_difference_to_mend(settings, tmp_path):
+    _, _, config = started(settings, tmp_path, wanted={"outlined": True, "growth_rate": 3})
+    with pytest.raises(ConfigError, match=r"give it growth_rate 2, or leave init out"):
+        starting_weights(config, ["nuclei"])
+
+
 def test_an_outlined_network_is_no_start_for_one_without(settings, tmp_path):
     _, _, config = started(settings, tmp_path, held={"outlined": True})
     with pytest.raises(ConfigError, match=r"give it outlined True, or leave init out"):

@@ -45,7 +45,7 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
         if _bare(held, held.fold * factor) != _bare(target, target.fold):
             raise ConfigError(
                 f"networks.{stain}.architecture is not that of {model.spec.name}, which init "
-                f"names: give it {_difference(held, wanted)}, or leave init out."
+                f"names: give it {_difference(held, target)}, or leave init out."
             )
         network = model.network(stain)
         if factor > 1:
