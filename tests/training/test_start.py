@@ -10,7 +10,7 @@ from napari_fluorgen.training.start import starting_weights
 
 
 def started(settings, folder, held=(), wanted=()):
-    """A package whose nuclei network has `held`, a configuration that starts from it, weights."""
+    """A network with `held`, a new one with `wanted`, and a configuration that starts from it."""
     plain = TrainingConfig.model_validate(settings)
     architecture = plain.networks["nuclei"].architecture
     network = build_network(architecture.model_copy(update=dict(held))).eval()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, zeros_like
+from torch import Tensor
 
 from napari_fluorgen.errors import ConfigError
 from napari_fluorgen.models import load_model
-from napari_fluorgen.networks import Architecture, build_network, for_finer_pixels
+from napari_fluorgen.networks import Architecture, for_finer_pixels
 from napari_fluorgen.training.config import TrainingConfig
 
 
@@ -40,8 +40,7 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
             continue
         held, wanted = model.spec.architectures[stain], config.networks[stain].architecture  # type: ignore[index]
         factor = wanted.fold // held.fold
-        outlined = wanted.outlined and not held.outlined
-        target = wanted.model_copy(update={"outlined": held.outlined}) if outlined else wanted
+        target = wanted.model_copy(update={"outlined": wanted.outlined and held.outlined})
         if _bare(held, held.fold * factor) != _bare(target, target.fold):
             raise ConfigError(
                 f"networks.{stain}.architecture is not that of {model.spec.name}, which init "
@@ -50,10 +49,19 @@ def starting_weights(config: TrainingConfig, stains: Sequence[str]) -> dict[str,
         network = model.network(stain)
         if factor > 1:
             network, _ = for_finer_pixels(network, held, factor)
-        fresh = build_network(wanted).state_dict() if outlined else {}
-        nothing = {n: zeros_like(fresh[n]) for n in fresh if n.startswith("outline_head.")}
-        weights[stain] = nothing | network.state_dict()
+        weights[stain] = network.state_dict()
+        if wanted.kind == "nuclei" and wanted != target:
+            weights[stain] |= _no_outlines(weights[stain], wanted.classes)
     return weights
+
+
+def _no_outlines(weights: dict[str, Tensor], classes: int) -> dict[str, Tensor]:
+    """Zeros for the head of outlines, which reads what the stain's head reads, for each class."""
+    heads = {name: weights[f"stain_head.{name}"] for name in ("weight", "bias")}
+    return {
+        f"outline_head.{name}": head.new_zeros(classes * len(head), *head.shape[1:])
+        for name, head in heads.items()
+    }
 
 
 def _bare(architecture: Architecture, fold: int) -> Architecture:
