@@ -45,6 +45,8 @@ from napari_fluorgen.stack import BrightfieldStack, StainedField
 IOU = 0.5
 GAP_UM = 10.0
 TUNED = "isl"
+AREA_UM2 = {"sephace": (30, 800), "isl": (20, 400), "cellpainting": (20, 600)}
+"""Least and largest nucleus that is looked for in the DNA stain of a field."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,13 @@ def nuclei_of(dna: np.ndarray, pixel_um: float, area_um2: tuple[float, float]) -
 
 def sephace(data: Path) -> RealField:
     """Oral cancer cells at 40x, 0.20 µm a pixel."""
-    return dapi_field(data / "sephace_brightfield" / "set1", "fl.png", 0.20, (30, 800))
+    return dapi_field(data / "sephace_brightfield" / "set1", "fl.png", 0.20, AREA_UM2["sephace"])
 
 
 def isl(data: Path) -> RealField:
     """Neurons of the in-silico-labeling paper; 0.325 µm a pixel is assumed."""
-    return dapi_field(data / "isl_neurons_13z_A4", "MAXPROJ_DAPI_CONFOCAL.png", 0.325, (20, 400))
+    folder = data / "isl_neurons_13z_A4"
+    return dapi_field(folder, "MAXPROJ_DAPI_CONFOCAL.png", 0.325, AREA_UM2["isl"])
 
 
 def cellpainting(data: Path) -> RealField:
@@ -167,15 +170,12 @@ def stretch(image: np.ndarray) -> np.ndarray:
     return (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
 
 
-def cut(real: RealField, columns: slice, area_um2: tuple[float, float] | None) -> RealField:
-    """Part of a field; where areas are given its nuclei are segmented from that part alone."""
+def cut(real: RealField, columns: slice, area_um2: tuple[float, float]) -> RealField:
+    """Part of a field; its nuclei are segmented from that part alone."""
     dna = real.dna[:, columns]
     stack = replace(real.stack, data=np.asarray(real.stack.data)[:, :, columns])
     assert stack.pixel_size_um is not None
-    nuclei = relabel_sequential(real.nuclei[:, columns])
-    if area_um2 is not None:
-        nuclei = nuclei_of(dna, stack.pixel_size_um[0], area_um2)
-    return RealField(stack, dna, nuclei)
+    return RealField(stack, dna, nuclei_of(dna, stack.pixel_size_um[0], area_um2))
 
 
 def halves_of(real: RealField) -> dict[str, RealField]:
@@ -184,7 +184,7 @@ def halves_of(real: RealField) -> dict[str, RealField]:
     columns = real.stack.shape[2]
     gap = round(GAP_UM / 2 / real.stack.pixel_size_um[1])
     parts = {"left": slice(0, columns // 2 - gap), "right": slice(columns // 2 + gap, columns)}
-    return {side: cut(real, part, (20, 400)) for side, part in parts.items()}
+    return {side: cut(real, part, AREA_UM2[TUNED]) for side, part in parts.items()}
 
 
 def fine_tune(
