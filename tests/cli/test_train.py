@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,16 @@ def test_fine_tuning_prints_figures_before_and_after(fluorgen, pairs, installed,
     assert again.code == 0, again.err
     assert "before   after" in again.out
     assert f"fluorgen models import {tmp_path / 'second'}" in again.out
+
+
+def test_users_read_no_warnings_that_are_for_programmers(pairs, installed, tmp_path):
+    # In a process of its own: pytest puts its filters of warnings before ours.
+    command = [sys.executable, "-m", "napari_fluorgen.cli", "train", "--init", "tiny", pairs]
+    command += ["--steps", "1", "--device", "cpu", "--runs", tmp_path / "runs"]
+    ran = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "Training nuclei: 1 step." in ran.stderr
+    assert "deprecated" not in ran.stderr
 
 
 @pytest.mark.parametrize(

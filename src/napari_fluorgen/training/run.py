@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ _log = logging.getLogger(__name__)
 
 # Devices and tips; the progress bar says what a user needs.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+# How Lightning calls torch is for its programmers; a command or napari would show it to users.
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.pytorch\.")
 
 
 @dataclass(frozen=True)

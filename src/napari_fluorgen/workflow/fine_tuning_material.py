@@ -42,6 +42,8 @@ from napari_fluorgen.workflow.fine_tuning_split import (
 from napari_fluorgen.workflow.fine_tuning_training import figure_of
 
 _FITTED_PARTS = 4
+_MANY_NUCLEI = 25
+"""A share of so many has a standard error of 0.1 at most."""
 
 
 @dataclass
@@ -162,6 +164,8 @@ def prepare(
     )
     parts = {part: tuple(fields[b.field].cut(b) for b in split[part]) for part in PARTS}
     trained = _trained(request, start, parts, notes)
+    if "nuclei" in trained:
+        notes += _few_nuclei(parts)
     outputs = dict(spec.outputs)
     for stain in trained:
         images = [part.stains[stain] for part in parts["training"] if stain in part.stains]
@@ -234,3 +238,19 @@ def _trained(
             f"{'are those' if len(kept) > 1 else 'is that'} of {start.spec.name}, unchanged."
         )
     return trained
+
+
+def _few_nuclei(parts: Mapping[str, Sequence[TunedField]]) -> list[str]:
+    """Say where so few nuclei are held out that their F1 is much a matter of chance."""
+    labels = {part: [f.labels for f in own if f.labels is not None] for part, own in parts.items()}
+    learned, held = (
+        sum(np.unique(image[image > 0]).size for image in labels[part])
+        for part in ("training", "calibration")
+    )
+    if held >= _MANY_NUCLEI or not labels["calibration"]:
+        return []
+    error = f"may be off by {0.5 / held**0.5:.2f} by chance alone" if held else "says nothing"
+    return [
+        f"There are few nuclei, {learned} to learn from and {held} held out: F1 of nuclei {error}, "
+        "so give more fields."
+    ]
