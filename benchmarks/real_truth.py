@@ -23,7 +23,6 @@ import tifffile
 
 from napari_fluorgen.measurement import find_cellprofiler, run_pipeline
 from napari_fluorgen.measurement.cppipe import (
-    Settings,
     assemble,
     export_tables,
     load_data,
@@ -64,14 +63,6 @@ def cases(data: Path) -> list[Case]:
     return found
 
 
-def limits(method: str) -> Settings:
-    """Settings of a global threshold by the method."""
-    return [
-        (text, method if text == "Thresholding method" else value)
-        for text, value in threshold(1.0, 1.3488)
-    ]
-
-
 def found_by_cellprofiler(command: tuple[str, ...], case: Case, method: str) -> np.ndarray:
     """Labels of the nuclei that CellProfiler finds, (Y, X)."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -84,7 +75,7 @@ def found_by_cellprofiler(command: tuple[str, ...], case: Case, method: str) -> 
             rows.writerow(["dna.tif", folder])
         modules = [
             load_data(TABLE),
-            primary_objects(IMAGE, OBJECTS, case.pixels, "", limits(method)),
+            primary_objects(IMAGE, OBJECTS, case.pixels, "", threshold(1.0, 1.3488, method=method)),
             *save_masks(OBJECTS, IMAGE, "masks"),
             export_tables(),
         ]

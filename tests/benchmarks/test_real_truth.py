@@ -12,12 +12,6 @@ def real_truth(benchmark_module):
     return benchmark_module("real_truth")
 
 
-def test_the_threshold_is_the_one_asked_for(real_truth):
-    methods = [value for text, value in real_truth.limits("Otsu") if text == "Thresholding method"]
-    assert methods
-    assert set(methods) == {"Otsu"}
-
-
 @pytest.mark.cellprofiler
 @pytest.mark.parametrize("method", ["Minimum Cross-Entropy", "Otsu"])
 def test_cellprofiler_finds_and_parts_the_nuclei_of_a_dna_stain(real_truth, cellprofiler, method):

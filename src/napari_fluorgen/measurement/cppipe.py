@@ -90,12 +90,18 @@ def image_math(
     )
 
 
-def threshold(correction: float, smoothing: float, *, window: int | None = None) -> Settings:
-    """Return settings of a minimum cross-entropy threshold, local where a window is given."""
+def threshold(
+    correction: float,
+    smoothing: float,
+    *,
+    window: int | None = None,
+    method: str = "Minimum Cross-Entropy",
+) -> Settings:
+    """Return settings of a threshold by `method`, local where a window is given."""
     return [
         ("Threshold setting version", 12),
         ("Threshold strategy", "Global" if window is None else "Adaptive"),
-        ("Thresholding method", "Minimum Cross-Entropy"),
+        ("Thresholding method", method),
         ("Threshold smoothing scale", smoothing),
         ("Threshold correction factor", correction),
         ("Lower and upper bounds on threshold", "0.0,1.0"),
@@ -111,7 +117,7 @@ def threshold(correction: float, smoothing: float, *, window: int | None = None)
         ("Averaging method", "Mean"),
         ("Variance method", "Standard deviation"),
         ("# of deviations", 2.0),
-        ("Thresholding method", "Minimum Cross-Entropy"),
+        ("Thresholding method", method),
     ]  # fmt: skip
 
 

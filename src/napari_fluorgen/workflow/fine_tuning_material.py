@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from napari_fluorgen.errors import InputError, ModelError
@@ -164,18 +165,18 @@ def prepare(
     )
     parts = {part: tuple(fields[b.field].cut(b) for b in split[part]) for part in PARTS}
     trained = _trained(request, start, parts, notes)
+    labels = {part: [f.labels for f in own if f.labels is not None] for part, own in parts.items()}
     if "nuclei" in trained:
-        notes += _few_nuclei(parts)
+        notes += _few_nuclei(labels["training"], labels["calibration"])
     outputs = dict(spec.outputs)
     for stain in trained:
         images = [part.stains[stain] for part in parts["training"] if stain in part.stains]
         outputs[stain] = range_of(images, spec.outputs[stain])
-    labels = [part.labels for part in parts["training"] if part.labels is not None]
     spec = spec.model_copy(
         update={
             "name": name,
             "outputs": outputs,
-            "nuclei": nuclei_settings(labels, spec.pixel_size_um, spec.nuclei),
+            "nuclei": nuclei_settings(labels["training"], spec.pixel_size_um, spec.nuclei),
         }
     )
     networks = {stain: network.to(device) for stain, network in start.networks().items()}
@@ -240,17 +241,15 @@ def _trained(
     return trained
 
 
-def _few_nuclei(parts: Mapping[str, Sequence[TunedField]]) -> list[str]:
+def _few_nuclei(
+    learned: Sequence[NDArray[np.uint32]], held: Sequence[NDArray[np.uint32]]
+) -> list[str]:
     """Say where so few nuclei are held out that their F1 is much a matter of chance."""
-    labels = {part: [f.labels for f in own if f.labels is not None] for part, own in parts.items()}
-    learned, held = (
-        sum(np.unique(image[image > 0]).size for image in labels[part])
-        for part in ("training", "calibration")
-    )
-    if held >= _MANY_NUCLEI or not labels["calibration"]:
+    seen, kept = (sum(np.unique(one[one > 0]).size for one in labels) for labels in (learned, held))
+    if kept >= _MANY_NUCLEI or not held:
         return []
-    error = f"may be off by {0.5 / held**0.5:.2f} by chance alone" if held else "says nothing"
+    error = f"may be off by {0.5 / kept**0.5:.2f} by chance alone" if kept else "says nothing"
     return [
-        f"There are few nuclei, {learned} to learn from and {held} held out: F1 of nuclei {error}, "
+        f"There are few nuclei, {seen} to learn from and {kept} held out: F1 of nuclei {error}, "
         "so give more fields."
     ]
