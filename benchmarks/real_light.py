@@ -39,7 +39,12 @@ from scipy import ndimage
 import napari_fluorgen as fluorgen
 from napari_fluorgen.measurement import pearson
 from napari_fluorgen.models import Model
-from napari_fluorgen.segmentation import match_instances, relabel_sequential, segment_fluorescence
+from napari_fluorgen.segmentation import (
+    iou_matrix,
+    match_instances,
+    relabel_sequential,
+    segment_fluorescence,
+)
 from napari_fluorgen.stack import BrightfieldStack, StainedField
 
 IOU = 0.5
@@ -132,9 +137,21 @@ def compare(real: RealField, field: StainedField) -> dict[str, Any]:
         "hit": hit(real.nuclei, field.nuclei_labels),
         "nuclei_true": score.tp + score.fn,
         "nuclei_found": score.tp + score.fp,
+        "nuclei": each_nucleus(real, field.nuclei_labels),
         "told": [*field.provenance["messages"], *real.stack.notes],
     }
     return result | {f"r_{name}": pearson(image, real.dna) for name, image in field.images.items()}
+
+
+def each_nucleus(real: RealField, found: np.ndarray) -> list[dict[str, float]]:
+    """Area of each true nucleus, the smallest first, and its largest IoU with a found one."""
+    assert real.stack.pixel_size_um is not None
+    areas = np.bincount(real.nuclei.ravel())[1:] * np.prod(real.stack.pixel_size_um)
+    best = iou_matrix(real.nuclei, found).max(axis=1, initial=0)
+    return [
+        {"um2": round(float(areas[n]), 1), "iou": round(float(best[n]), 2)}
+        for n in np.argsort(areas)
+    ]
 
 
 def hit(true: np.ndarray, found: np.ndarray) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_fluorgen.stack import BrightfieldStack, FieldIdentity
+
 
 @pytest.fixture
 def real_light(benchmark_module):
@@ -42,3 +44,13 @@ def test_edges_are_the_outermost_pixels(real_light):
     edge = real_light.edges(box)
     assert edge.sum() == 16
     assert not edge[12, 12]
+
+
+def test_each_true_nucleus_has_its_area_and_its_best_overlap(real_light):
+    true = _labels((25, 5, 10), (5, 5, 10), (5, 30, 4))
+    stack = BrightfieldStack(np.zeros((1, 40, 60)), FieldIdentity("real"), (0.5, 0.5))
+    real = real_light.RealField(stack, np.zeros((40, 60)), true)
+    rows = real_light.each_nucleus(real, _labels((5, 5, 10), (25, 10, 10), (5, 5, 2)))
+    assert [row["um2"] for row in rows] == [4, 25, 25]
+    assert sorted(row["iou"] for row in rows) == [0, 0.33, 0.96]
+    assert real_light.each_nucleus(real, np.zeros_like(true))[0]["iou"] == 0
